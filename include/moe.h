@@ -1,0 +1,584 @@
+/*
+ * moe.h: train mixture-of-experts models from C, or from any language that can call C.
+ *
+ * This header is the whole public surface of libmoe, and its manual. Nothing else of the library is visible: no C++ type,
+ * no tensor library, no YAML. A whole training is a run in a folder:
+ *
+ *     #include <moe.h>
+ *     #include <stdio.h>
+ *
+ *     static int fail(void) {
+ *       moe_error_info e = MOE_ERROR_INFO_INIT;
+ *       moe_last_error(&e);
+ *       fprintf(stderr, "%s\n", e.text);   // configs/a.yml:12:7: optimizer.lr: expected a number > 0, got "fast"
+ *       return 1;
+ *     }
+ *
+ *     int main(void) {
+ *       moe_config *config = NULL;
+ *       moe_run *run = NULL;
+ *       moe_run_event event = MOE_RUN_EVENT_INIT;
+ *       if (moe_config_load("configs/rtdetr/synthetic.yml", &config)) return fail();
+ *       if (moe_config_set(config, "train.epochs", "5")) return fail();
+ *       if (moe_run_open(config, "runs/first", NULL, &run)) return fail();      // new, or resumes what is there
+ *       while (moe_run_next(run, &event) == MOE_OK) printf("%s\n", event.text); // step, eval, checkpoint, epoch, done
+ *       moe_run_close(run);
+ *       moe_config_free(config);
+ *       return 0;
+ *     }
+ *
+ * A program with its own data and loop uses a session:
+ *
+ *     moe_batch_set(batch, "images", &(moe_tensor_view){MOE_VIEW_F32, .ndim = 4, .data = pixels,
+ *                                                       .shape = (int64_t[]){4, 3, 320, 320}});
+ *     moe_session_feed(session, batch);            // as often as the accumulation window asks for
+ *     moe_session_step(session, &info);            // all or nothing
+ *     moe_session_expert_stats(session, layer, MOE_WINDOW_LAST_STEP, stats, capacity, &count);
+ *
+ * CONVENTIONS, true for every function unless its own text says otherwise
+ *
+ * Results. Every call returns a moe_status: 0 is success, MOE_END the end of a sequence, everything above an error. On an
+ *   error no out-parameter is written and moe_last_error() of the same thread holds one line of text: what was expected, what
+ *   came, and where. A success does not clear that text: read it only after an error. `_free` and `_close` return nothing
+ *   and accept NULL. A required pointer that is NULL is MOE_ERR_INVALID_ARGUMENT, never a crash.
+ * Ownership. What `_create`, `_load`, `_parse` and `_open` give is the caller's until the matching `_free` or `_close`.
+ *   Everything passed in is read during the call only; nothing of it is kept. Results are copied into the caller's memory; no
+ *   pointer into the library's memory is handed out, except static strings, which stay valid for ever.
+ * Text is UTF-8 with a terminating NUL. A call that fills a buffer takes (`buffer`, `capacity`, `needed`): `*needed` always
+ *   receives the full size in bytes, NUL included, if `needed` is not NULL; with too small a capacity the buffer stays
+ *   untouched and MOE_ERR_BUFFER_TOO_SMALL comes back. A NULL buffer with capacity 0 asks for the size alone: MOE_OK.
+ *   Arrays follow the same rule, counted in elements.
+ * Structs that begin with `struct_size` are set with their `_INIT` macro or `_init` function before use. They grow only at
+ *   the end, so programs built with an older header keep working; a size of 0 or one that the library does not know yet is
+ *   MOE_ERR_INVALID_ARGUMENT.
+ * Threads. Different handles may be used in different threads at the same time. One handle belongs to one thread at a time;
+ *   only moe_session_request_stop() and moe_run_request_stop() may be called from anywhere. After fork() the library must not
+ *   be used in the child: start workers with fork + exec.
+ * Callbacks run on the thread that makes the call, before the call returns, and receive `user` unchanged. They must not call
+ *   back into the same handle. Nothing prints, nothing exits, nothing aborts.
+ */
+#ifndef MOE_H
+#define MOE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(_WIN32)
+#define MOE_API
+#else
+#define MOE_API __attribute__((visibility("default")))
+#endif
+
+/* ------------------------------------------------------------------------------------------------------------ Library */
+
+#define MOE_VERSION_MAJOR 0
+#define MOE_VERSION_MINOR 1
+#define MOE_VERSION_PATCH 0
+/* Version of this header as one number: major * 10000 + minor * 100 + patch. */
+#define MOE_VERSION (MOE_VERSION_MAJOR * 10000 + MOE_VERSION_MINOR * 100 + MOE_VERSION_PATCH)
+/* Binary interface this header describes; it is the number in the file name libmoe.so.MOE_ABI. */
+#define MOE_ABI 0
+
+/* Result of a call. The values never change. */
+typedef int32_t moe_status;
+enum {
+  MOE_OK = 0,                    /* success */
+  MOE_END = 1,                   /* the sequence is over: no more batches in this epoch, no more events in this run */
+  MOE_ERR_INVALID_ARGUMENT = 2,  /* NULL, a negative count, an unknown name or constant */
+  MOE_ERR_OUT_OF_MEMORY = 3,     /* an allocation failed; nothing was changed */
+  MOE_ERR_NOT_FOUND = 4,         /* a file, key or name does not exist */
+  MOE_ERR_IO = 5,                /* reading or writing failed: permission, full disk, short file */
+  MOE_ERR_PARSE = 6,             /* text is not well formed YAML or JSON */
+  MOE_ERR_CONFIG = 7,            /* a setting is unknown, of the wrong type, out of range or contradicts another */
+  MOE_ERR_SHAPE = 8,             /* a tensor has the wrong number of dimensions, sizes or strides */
+  MOE_ERR_DTYPE = 9,             /* a tensor has the wrong element type */
+  MOE_ERR_DEVICE = 10,           /* the device does not exist or is not supported by this build */
+  MOE_ERR_STATE = 11,            /* not possible now: step without feed, a run folder that is in use */
+  MOE_ERR_VERSION = 12,          /* a file or struct of a version that this library does not know */
+  MOE_ERR_UNSUPPORTED = 13,      /* known, but this task cannot do it */
+  MOE_ERR_CANCELLED = 14,        /* stopped by request_stop before the work was done; nothing was changed */
+  MOE_ERR_BUFFER_TOO_SMALL = 15, /* the caller's buffer cannot hold the result; see `needed` */
+  MOE_ERR_NUMERIC = 16,          /* a loss, gradient or input is not finite */
+  MOE_ERR_DATA = 17,             /* a data set, image, label or checkpoint holds something wrong */
+  MOE_ERR_INTERNAL = 18          /* a defect of the library: please report the text */
+};
+
+/* Detail of the last error of the calling thread. */
+typedef struct moe_error_info {
+  uint32_t struct_size;
+  moe_status status; /* MOE_OK when this thread has seen no error yet */
+  int32_t line;      /* of a file, from 1; 0 when there is none */
+  int32_t column;    /* from 1; 0 when there is none */
+  char text[1024];   /* one line: where (file:line:column when known), what was expected, what came */
+} moe_error_info;
+#define MOE_ERROR_INFO_INIT {sizeof(moe_error_info), 0, 0, 0, {0}}
+
+/* Fills `out` with the last error of the calling thread. Any thread. Returns MOE_OK or MOE_ERR_INVALID_ARGUMENT.
+ * Since 0.1 */
+MOE_API moe_status moe_last_error(moe_error_info *out);
+
+/* Static name of a status, such as "MOE_ERR_SHAPE"; "unknown status" for other numbers. Any thread. Since 0.1 */
+MOE_API const char *moe_status_name(moe_status status);
+
+/* Version of the loaded library, as MOE_VERSION. Compare it with the header's at start. Any thread. Since 0.1 */
+MOE_API int32_t moe_version(void);
+
+/* The same as static text, "0.1.0". Any thread. Since 0.1 */
+MOE_API const char *moe_version_string(void);
+
+/* Binary interface of the loaded library; must equal MOE_ABI of the header. Any thread. Since 0.1 */
+MOE_API int32_t moe_abi_version(void);
+
+/* JSON object: version, abi, torch version, CPU capability, thread counts, cuda (bool), compiler, tasks.
+ * Any thread. Errors: MOE_ERR_BUFFER_TOO_SMALL. Since 0.1 */
+MOE_API moe_status moe_build_info(char *buffer, size_t capacity, size_t *needed);
+
+/* Number of threads for the library's parallel loops and matrix products; process-wide, so set it before the first session.
+ * threads: 1 to 1024. The thread count is part of a run's result: the same count gives the same bits.
+ * Errors: MOE_ERR_INVALID_ARGUMENT. Since 0.1 */
+MOE_API moe_status moe_set_threads(int32_t threads);
+
+/* ------------------------------------------------------------------------------------------------------------- Tensors */
+
+/* Element types: DLPack's type code in the low byte, bits per element in the next. */
+typedef int32_t moe_dtype;
+enum {
+  MOE_I8 = 0x0800,   /* int8_t */
+  MOE_I16 = 0x1000,  /* int16_t */
+  MOE_I32 = 0x2000,  /* int32_t */
+  MOE_I64 = 0x4000,  /* int64_t */
+  MOE_U8 = 0x0801,   /* uint8_t */
+  MOE_F16 = 0x1002,  /* IEEE half, raw 16 bits */
+  MOE_F32 = 0x2002,  /* float */
+  MOE_F64 = 0x4002,  /* double */
+  MOE_BF16 = 0x1004, /* bfloat16, raw 16 bits */
+  MOE_BOOL = 0x0806  /* one byte, 0 or 1 */
+};
+
+/* Where memory lies; DLPack's numbers. */
+enum { MOE_DEVICE_CPU = 1, MOE_DEVICE_CUDA = 2 };
+
+enum { MOE_MAX_DIMS = 8 };
+
+/* A tensor in the caller's memory. Read during the call only. */
+typedef struct moe_tensor_view {
+  uint32_t struct_size;
+  moe_dtype dtype;
+  int32_t device_type;    /* 0 means MOE_DEVICE_CPU */
+  int32_t device_index;
+  int32_t ndim;           /* 0 to MOE_MAX_DIMS */
+  int32_t reserved;       /* 0 */
+  const void *data;       /* may be NULL only when a size is 0 */
+  const int64_t *shape;   /* ndim sizes, each >= 0 */
+  const int64_t *strides; /* ndim strides in elements, each >= 0; NULL means dense row-major */
+  uint64_t byte_offset;   /* added to data */
+} moe_tensor_view;
+/* First member of a designated initialiser: {MOE_VIEW_F32, .data = x, .shape = s, .ndim = 2} */
+#define MOE_VIEW_F32 .struct_size = sizeof(moe_tensor_view), .dtype = MOE_F32
+#define MOE_VIEW_I64 .struct_size = sizeof(moe_tensor_view), .dtype = MOE_I64
+#define MOE_VIEW_U8 .struct_size = sizeof(moe_tensor_view), .dtype = MOE_U8
+
+/* Sets every field to 0 and struct_size to its value. Any thread. Since 0.1 */
+MOE_API void moe_tensor_view_init(moe_tensor_view *view);
+
+/* What is known of a tensor without its data. */
+typedef struct moe_tensor_info {
+  uint32_t struct_size;
+  moe_dtype dtype;
+  int32_t ndim;
+  int32_t reserved;
+  int64_t shape[8];
+  uint64_t bytes;     /* of the dense row-major form */
+  char name[64];
+} moe_tensor_info;
+#define MOE_TENSOR_INFO_INIT {sizeof(moe_tensor_info), 0, 0, 0, {0}, 0, {0}}
+
+/* ------------------------------------------------------------------------------------------------------------- Configs
+ * A moe_config holds the settings of one task: every key of its schema, its value and where that value came from. Files are
+ * YAML; `base: other.yml` or a list inherits (the leaf wins, maps merge, lists replace). A key that the schema does not know
+ * is an error that names the nearest one. Keys are dotted paths: "optimizer.groups.new.lr". */
+typedef struct moe_config moe_config;
+
+/* Reads `path` and everything it inherits from. The result is validated against the schema of its `task`.
+ * Errors: MOE_ERR_NOT_FOUND, MOE_ERR_IO, MOE_ERR_PARSE, MOE_ERR_CONFIG, with file:line:column. Since 0.1 */
+MOE_API moe_status moe_config_load(const char *path, moe_config **out);
+
+/* The same from `length` bytes of memory. `name` stands for the file in messages and is where `base:` paths start; NULL means
+ * "<memory>" and the current folder. Since 0.1 */
+MOE_API moe_status moe_config_parse(const char *text, size_t length, const char *name, moe_config **out);
+
+/* Deep copy. Since 0.1 */
+MOE_API moe_status moe_config_clone(const moe_config *config, moe_config **out);
+
+/* Overrides one key. `value` is a YAML scalar or flow list ("1e-4", "true", "[1, 2]"), checked against the schema at once; on
+ * an error the config is unchanged. Errors: MOE_ERR_CONFIG, MOE_ERR_PARSE. Since 0.1 */
+MOE_API moe_status moe_config_set(moe_config *config, const char *key, const char *value);
+
+/* Writes the value of a key as YAML text. Errors: MOE_ERR_NOT_FOUND, MOE_ERR_BUFFER_TOO_SMALL. Since 0.1 */
+MOE_API moe_status moe_config_get(const moe_config *config, const char *key, char *buffer, size_t capacity, size_t *needed);
+
+/* Writes where the value of a key came from: "default", "file:line:column" or "override". Since 0.1 */
+MOE_API moe_status moe_config_origin(const moe_config *config, const char *key, char *buffer, size_t capacity, size_t *needed);
+
+enum {
+  MOE_DUMP_VALUES = 0, /* YAML that loads back to the same settings */
+  MOE_DUMP_ORIGINS = 1 /* the same, each line with a comment naming its origin */
+};
+/* Writes all settings, defaults included. flags: one of MOE_DUMP_*. Since 0.1 */
+MOE_API moe_status moe_config_dump(const moe_config *config, int32_t flags, char *buffer, size_t capacity, size_t *needed);
+
+/* Writes the reference page of a task's settings in Markdown: key, type, default, range or choices, meaning, version.
+ * task: a task name; NULL gives the keys that every task shares. Errors: MOE_ERR_NOT_FOUND. Since 0.1 */
+MOE_API moe_status moe_config_describe(const char *task, char *buffer, size_t capacity, size_t *needed);
+
+/* Since 0.1 */
+MOE_API void moe_config_free(moe_config *config);
+
+/* ------------------------------------------------------------------------------------------------------------- Batches
+ * A moe_batch is one micro-batch: named tensors. Ragged targets are flat with offsets: boxes [N, 4], labels [N],
+ * offsets [B + 1]. moe_session_describe_batch() tells what a task wants. */
+typedef struct moe_batch moe_batch;
+
+/* An empty batch. Since 0.1 */
+MOE_API moe_status moe_batch_create(moe_batch **out);
+
+/* Copies a tensor into the batch under `name` (1 to 63 characters), replacing one of that name. Any strides >= 0.
+ * Errors: MOE_ERR_SHAPE (negative size, overflow, too many dimensions), MOE_ERR_DTYPE, MOE_ERR_DEVICE. Since 0.1 */
+MOE_API moe_status moe_batch_set(moe_batch *batch, const char *name, const moe_tensor_view *view);
+
+struct DLManagedTensorVersioned;
+/* Takes over a DLPack 1.x tensor under `name` without a copy. The library calls its deleter exactly once: when the tensor is
+ * replaced or the batch is freed, or before this call returns an error. Errors: MOE_ERR_VERSION (other major version),
+ * MOE_ERR_DTYPE, MOE_ERR_SHAPE, MOE_ERR_DEVICE. Since 0.1 */
+MOE_API moe_status moe_batch_bind_dlpack(moe_batch *batch, const char *name, struct DLManagedTensorVersioned *tensor);
+
+/* Number of tensors in the batch. Since 0.1 */
+MOE_API moe_status moe_batch_count(const moe_batch *batch, int32_t *out);
+
+/* Name, type and shape of tensor `index` (0 to count - 1), in the order of their setting. Since 0.1 */
+MOE_API moe_status moe_batch_info_at(const moe_batch *batch, int32_t index, moe_tensor_info *out);
+
+/* The same by name. Errors: MOE_ERR_NOT_FOUND. Since 0.1 */
+MOE_API moe_status moe_batch_info(const moe_batch *batch, const char *name, moe_tensor_info *out);
+
+/* Copies a tensor, dense and row-major, into the caller's memory. capacity and needed in bytes. Since 0.1 */
+MOE_API moe_status moe_batch_read(const moe_batch *batch, const char *name, void *buffer, size_t capacity, size_t *needed);
+
+/* Removes every tensor. Since 0.1 */
+MOE_API moe_status moe_batch_clear(moe_batch *batch);
+
+/* Since 0.1 */
+MOE_API void moe_batch_free(moe_batch *batch);
+
+/* ------------------------------------------------------------------------------------------------------------- Loaders
+ * A moe_loader reads a data set of the config, decodes and augments in worker threads, and gives batches in an order that
+ * depends on the seed and the epoch alone: the number of workers changes the speed, never a bit. */
+typedef struct moe_loader moe_loader;
+
+/* Opens one split of the config's data set. split: "train" (shuffled, augmented) or "val" (in order, with what the evaluator
+ * needs). Errors: MOE_ERR_NOT_FOUND, MOE_ERR_IO, MOE_ERR_DATA (empty set, wrong label, file that a split names and that is
+ * absent), MOE_ERR_CONFIG. Since 0.1 */
+MOE_API moe_status moe_loader_create(const moe_config *config, const char *split, moe_loader **out);
+
+/* A loader over image files without labels, for prediction. paths: `count` file names. Since 0.1 */
+MOE_API moe_status moe_loader_create_files(const moe_config *config, const char *const *paths, size_t count, moe_loader **out);
+
+/* Fills `batch` with the next batch; MOE_END after the last one of the epoch (the batch is then empty), and the call after that
+ * begins the next epoch. A sample that cannot be read: training replaces it by another of the epoch and counts it, up to
+ * data.max_broken; evaluation leaves it out. Errors: MOE_ERR_DATA, MOE_ERR_IO. Since 0.1 */
+MOE_API moe_status moe_loader_next(moe_loader *loader, moe_batch *batch);
+
+/* Samples in the split and batches in one epoch. Each out-pointer may be NULL. Since 0.1 */
+MOE_API moe_status moe_loader_size(const moe_loader *loader, int64_t *samples, int64_t *batches);
+
+/* File name of the sample with this image id, as the data set gives it. Errors: MOE_ERR_NOT_FOUND. Since 0.1 */
+MOE_API moe_status moe_loader_file_name(const moe_loader *loader, int64_t image_id, char *buffer, size_t capacity, size_t *needed);
+
+/* Samples that could not be read since the loader was made. Since 0.1 */
+MOE_API moe_status moe_loader_broken(const moe_loader *loader, int64_t *out);
+
+/* Since 0.1 */
+MOE_API void moe_loader_free(moe_loader *loader);
+
+enum { MOE_LOG_DEBUG = 0, MOE_LOG_INFO = 1, MOE_LOG_WARNING = 2, MOE_LOG_ERROR = 3 };
+/* Receives one whole line without its newline. */
+typedef void (*moe_log_fn)(int32_t level, const char *message, void *user);
+
+/* Settings of moe_data_generate(). */
+typedef struct moe_generate_options {
+  uint32_t struct_size;
+  int32_t train_images; /* >= 1 */
+  int32_t val_images;   /* >= 0 */
+  int32_t width;        /* pixels, 64 to 4096 */
+  int32_t height;       /* pixels, 64 to 4096 */
+  int32_t threads;      /* 1 to 64; does not change the result */
+  uint64_t seed;
+  moe_log_fn log_fn;    /* NULL: silent */
+  void *log_user;
+} moe_generate_options;
+#define MOE_GENERATE_OPTIONS_INIT {sizeof(moe_generate_options), 400, 100, 640, 384, 2, 0, NULL, NULL}
+
+/* Writes a generated data set. kind: "traffic" (roadside scenes in DAIR-V2X-I layout: image/, label/camera/, data_info.json,
+ * split_data.json). root: a folder that is created, or an empty one. The same options give the same bytes. options: NULL for the
+ * defaults. Errors: MOE_ERR_INVALID_ARGUMENT, MOE_ERR_STATE (the folder is not empty), MOE_ERR_IO. Since 0.1 */
+MOE_API moe_status moe_data_generate(const char *kind, const char *root, const moe_generate_options *options);
+
+/* ------------------------------------------------------------------------------------------------------------ Sessions
+ * A moe_session is a model, its optimizer and its statistics. feed() queues micro-batches; step() computes all of them and
+ * commits weights, optimizer, schedules, EMA and expert statistics together, or returns an error and leaves every one of them
+ * as it was. Different sessions may live in different threads. */
+typedef struct moe_session moe_session;
+
+/* Settings that belong to the process and not to the experiment. */
+typedef struct moe_session_options {
+  uint32_t struct_size;
+  int32_t reserved;
+  moe_log_fn log_fn; /* NULL: silent */
+  void *log_user;
+} moe_session_options;
+#define MOE_SESSION_OPTIONS_INIT {sizeof(moe_session_options), 0, NULL, NULL}
+
+/* Builds the model of the config and loads `model.pretrained` if it is set. options: NULL for the defaults. The config is
+ * copied. Errors: MOE_ERR_CONFIG, MOE_ERR_NOT_FOUND, MOE_ERR_DATA, MOE_ERR_DEVICE, MOE_ERR_OUT_OF_MEMORY. Since 0.1 */
+MOE_API moe_status moe_session_create(const moe_config *config, const moe_session_options *options, moe_session **out);
+
+/* A session from a checkpoint file, or from a run folder (its best checkpoint, else its last), with the settings stored
+ * there. Errors: as above, MOE_ERR_VERSION. Since 0.1 */
+MOE_API moe_status moe_session_open(const char *path, const moe_session_options *options, moe_session **out);
+
+/* A copy of the session's settings. Since 0.1 */
+MOE_API moe_status moe_session_config(const moe_session *session, moe_config **out);
+
+/* Writes, one line per tensor, what feed() expects: name, type, shape, meaning. Since 0.1 */
+MOE_API moe_status moe_session_describe_batch(const moe_session *session, char *buffer, size_t capacity, size_t *needed);
+
+/* Checks a micro-batch against the task and queues a copy-free reference of its tensors; the batch itself may be changed or
+ * freed afterwards. The window is as long as the caller makes it. Errors: MOE_ERR_SHAPE, MOE_ERR_DTYPE, MOE_ERR_NOT_FOUND (a
+ * tensor is missing), MOE_ERR_DATA (class id out of range, offsets that do not add up), MOE_ERR_NUMERIC (NaN or infinity);
+ * nothing is queued then. Since 0.1 */
+MOE_API moe_status moe_session_feed(moe_session *session, const moe_batch *batch);
+
+/* What a step did. */
+typedef struct moe_step_info {
+  uint32_t struct_size;
+  int32_t micro_batches; /* in the window */
+  int64_t step;          /* optimizer steps so far, this one included */
+  int64_t samples;       /* in the window */
+  double loss;           /* sum of the weighted terms, as if the window were one batch */
+  double grad_norm;      /* global L2 norm before clipping */
+  double lr;             /* of the first parameter group */
+  double seconds;        /* wall time of the step */
+  int32_t skipped;       /* 1: fp16 gradients overflowed, the scale was lowered, weights unchanged */
+  int32_t loss_count;    /* entries used in the two arrays below */
+  char loss_name[16][32];
+  double loss_value[16]; /* weighted terms */
+} moe_step_info;
+
+/* Sets every field to 0 and struct_size to its value. Any thread. Since 0.1 */
+MOE_API void moe_step_info_init(moe_step_info *info);
+
+/* Trains on the queued window, then empties it. out: may be NULL. All or nothing: on any error weights, BatchNorm buffers,
+ * optimizer, schedule, EMA, random streams and statistics are bit for bit as before, the window is emptied, and the next feed
+ * and step work. Errors: MOE_ERR_STATE (nothing queued), MOE_ERR_NUMERIC (names the loss term and the first bad parameter),
+ * MOE_ERR_CANCELLED, MOE_ERR_OUT_OF_MEMORY. Since 0.1 */
+MOE_API moe_status moe_session_step(moe_session *session, moe_step_info *out);
+
+/* Drops the queued window. Since 0.1 */
+MOE_API moe_status moe_session_discard(moe_session *session);
+
+/* Runs the model without training it and puts the named results into `out` (cleared first). Uses the EMA weights when the
+ * session keeps them. Detection: boxes [N, 4] xyxy in pixels of the original image, scores [N], labels [N], offsets [B + 1].
+ * The batch needs no targets. Errors: as feed. Since 0.1 */
+MOE_API moe_status moe_session_predict(moe_session *session, const moe_batch *batch, moe_batch *out);
+
+/* One named number of an evaluation. */
+typedef struct moe_metric {
+  char name[64]; /* "AP", "AP50", "AP/car" ...; the first one is what `best` is chosen by */
+  double value;
+} moe_metric;
+
+/* Evaluates over one epoch of a "val" loader, with the official rules of the task's metric. capacity and count in elements.
+ * Errors: as predict and moe_loader_next; MOE_ERR_CANCELLED. Since 0.1 */
+MOE_API moe_status moe_session_evaluate(moe_session *session, moe_loader *loader, moe_metric *metrics, size_t capacity, size_t *count);
+
+/* Draws sample `index` of `batch` with its predictions and writes a PNG file. min_score: results below are left out.
+ * Errors: MOE_ERR_IO, MOE_ERR_UNSUPPORTED. Since 0.1 */
+MOE_API moe_status moe_session_draw(moe_session *session, const moe_batch *batch, const moe_batch *prediction, int64_t index,
+                                    double min_score, const char *path);
+
+/* Writes a checkpoint: weights, EMA, optimizer, scaler, counters, statistics, settings, in one safetensors file. The file
+ * appears whole or not at all. Errors: MOE_ERR_IO. Since 0.1 */
+MOE_API moe_status moe_session_save(moe_session *session, const char *path);
+
+/* Restores what save wrote. On any error the session is unchanged. Errors: MOE_ERR_NOT_FOUND, MOE_ERR_IO, MOE_ERR_DATA
+ * (truncated, checksum, another model: names the first tensor that differs), MOE_ERR_VERSION. Since 0.1 */
+MOE_API moe_status moe_session_load(moe_session *session, const char *path);
+
+/* Reads a value as text. Keys: state.step, state.epoch, state.samples, state.digest (64 bits over all weights and optimizer
+ * state, in hex), model.parameters, model.trainable, model.summary (a table), model.classes (names, one a line),
+ * optimizer.groups (names, one a line), optimizer.groups.NAME.lr, optimizer.groups.NAME.parameters, scaler.scale.
+ * Errors: MOE_ERR_NOT_FOUND. Since 0.1 */
+MOE_API moe_status moe_session_get(const moe_session *session, const char *key, char *buffer, size_t capacity, size_t *needed);
+
+/* Changes a value while training. Keys: optimizer.groups.NAME.lr (base rate before the schedule's factor), state.epoch.
+ * Errors: MOE_ERR_NOT_FOUND, MOE_ERR_INVALID_ARGUMENT. Since 0.1 */
+MOE_API moe_status moe_session_set(moe_session *session, const char *key, const char *value);
+
+/* Asks a running step, evaluation or run to stop at the next micro-batch; the call then returns MOE_ERR_CANCELLED with nothing
+ * changed. The request is cleared when it was honoured. Any thread, also from a signal handler. Since 0.1 */
+MOE_API moe_status moe_session_request_stop(moe_session *session);
+
+/* Since 0.1 */
+MOE_API void moe_session_free(moe_session *session);
+
+/* ------------------------------------------------------------------------------------------------------------- Experts
+ * What every mixture layer of a session did. Numbers are committed with the step: a failed step leaves no trace. Training and
+ * evaluation are counted apart. A "token" is whatever the layer routes: an image for an image-level gate, a query or a patch
+ * for an FFN layer; its unit is in moe_layer_info. */
+
+enum {
+  MOE_WINDOW_LAST_STEP = 0,   /* the last committed training step */
+  MOE_WINDOW_SINCE_RESET = 1, /* training steps since moe_session_stats_reset(), or since the epoch began inside a run */
+  MOE_WINDOW_LIFETIME = 2,    /* all training steps, also those before a resume */
+  MOE_WINDOW_LAST_EVAL = 3    /* the last evaluation */
+};
+
+/* Facts about one mixture layer. */
+typedef struct moe_layer_info {
+  uint32_t struct_size;
+  int32_t experts; /* E */
+  int32_t top_k;   /* experts per token, at most */
+  int32_t classes; /* rows of the class table; 0: the layer keeps none */
+  char name[64];   /* module path, "decoder.gate" */
+  char kind[32];   /* "class_partitioned" ... */
+  char unit[16];   /* "image", "query" ... */
+} moe_layer_info;
+#define MOE_LAYER_INFO_INIT {sizeof(moe_layer_info), 0, 0, 0, {0}, {0}, {0}}
+
+/* One expert in one window. */
+typedef struct moe_expert_stat {
+  int64_t tokens;         /* assignments by the router */
+  int64_t computed;       /* tokens really computed: assignments plus those that supervision added, minus dropped ones */
+  int64_t dropped;        /* assignments over capacity */
+  double share;           /* tokens / sum of tokens over experts; 1/E at balance */
+  double activation_rate; /* tokens / tokens seen by the layer; k/E at balance */
+  double gate_mean;       /* mean gate weight when chosen; 0 when never chosen */
+  double importance;      /* mean router probability over all tokens */
+} moe_expert_stat;
+
+/* One layer in one window. */
+typedef struct moe_layer_stat {
+  uint32_t struct_size;
+  int32_t dead_experts;    /* experts with no token */
+  int64_t tokens;          /* tokens seen by the router */
+  int64_t assignments;     /* sum over experts; tokens * k for plain top-k */
+  double token_entropy;    /* mean entropy of a token's distribution / ln E: 0 certain, 1 undecided */
+  double marginal_entropy; /* entropy of the mean distribution / ln E: 1 when all experts are used alike */
+  double load_cv;          /* standard deviation / mean of assignments per expert; 0 at balance */
+  double max_violation;    /* largest load / mean load - 1; 0 at balance */
+} moe_layer_stat;
+#define MOE_LAYER_STAT_INIT {sizeof(moe_layer_stat), 0, 0, 0, 0.0, 0.0, 0.0, 0.0}
+
+/* Number of mixture layers; 0 for a dense model. Since 0.1 */
+MOE_API moe_status moe_session_layer_count(const moe_session *session, int32_t *out);
+
+/* Facts about layer `layer` (0 to count - 1). Since 0.1 */
+MOE_API moe_status moe_session_layer_info(const moe_session *session, int32_t layer, moe_layer_info *out);
+
+/* Label of an expert, such as "car" or "vehicles". Since 0.1 */
+MOE_API moe_status moe_session_expert_name(const moe_session *session, int32_t layer, int32_t expert, char *buffer, size_t capacity,
+                                           size_t *needed);
+
+/* Fills `stats` with one entry per expert. window: MOE_WINDOW_*. capacity and count in elements. Since 0.1 */
+MOE_API moe_status moe_session_expert_stats(const moe_session *session, int32_t layer, int32_t window, moe_expert_stat *stats,
+                                            size_t capacity, size_t *count);
+
+/* Numbers of the layer as a whole. Since 0.1 */
+MOE_API moe_status moe_session_layer_stats(const moe_session *session, int32_t layer, int32_t window, moe_layer_stat *out);
+
+/* Fills `counts` with classes x experts assignments, row-major: how often a token of class y went to expert e. capacity and
+ * count in elements. Since 0.1 */
+MOE_API moe_status moe_session_class_routing(const moe_session *session, int32_t layer, int32_t window, int64_t *counts,
+                                             size_t capacity, size_t *count);
+
+/* Starts MOE_WINDOW_SINCE_RESET anew for every layer. Since 0.1 */
+MOE_API moe_status moe_session_stats_reset(moe_session *session);
+
+/* ---------------------------------------------------------------------------------------------------------------- Runs
+ * A moe_run is a whole training in a folder: config.yml (resolved), train.log, metrics.jsonl, metrics.csv, checkpoints/. Killed
+ * at any moment and opened again, it goes on from its last checkpoint and ends with the same bits. */
+typedef struct moe_run moe_run;
+
+enum {
+  MOE_RUN_AUTO = 0,   /* new when the folder holds no run, else resume */
+  MOE_RUN_NEW = 1,    /* the folder must not hold a run */
+  MOE_RUN_RESUME = 2  /* the folder must hold a run; `config` may be NULL: its own config.yml is used */
+};
+
+/* Settings that belong to the process and not to the experiment. */
+typedef struct moe_run_options {
+  uint32_t struct_size;
+  int32_t mode;      /* MOE_RUN_* */
+  moe_log_fn log_fn; /* warnings and notes; NULL: only into train.log */
+  void *log_user;
+} moe_run_options;
+#define MOE_RUN_OPTIONS_INIT {sizeof(moe_run_options), 0, NULL, NULL}
+
+/* Makes or resumes the run in folder `dir`. With an existing run the config must be the one it was made with, except for keys
+ * that do not change the result so far (train.epochs, logging, checkpoint and evaluation intervals, data.workers); the message
+ * names the first key that differs. options: NULL for the defaults. Errors: MOE_ERR_STATE (folder in use by another process, or
+ * against `mode`), MOE_ERR_CONFIG, MOE_ERR_IO, and those of session and loader. Since 0.1 */
+MOE_API moe_status moe_run_open(const moe_config *config, const char *dir, const moe_run_options *options, moe_run **out);
+
+/* Kinds of event. */
+enum {
+  MOE_EVENT_STEP = 1,       /* an optimizer step worth a line (every train.log_every) */
+  MOE_EVENT_EPOCH = 2,      /* an epoch is over */
+  MOE_EVENT_EVAL = 3,       /* an evaluation is over; `metric` is its first number */
+  MOE_EVENT_CHECKPOINT = 4, /* a checkpoint was written */
+  MOE_EVENT_DONE = 5        /* the training is complete; the next call returns MOE_END */
+};
+
+/* What happened. */
+typedef struct moe_run_event {
+  uint32_t struct_size;
+  int32_t kind;           /* MOE_EVENT_* */
+  int64_t epoch;          /* from 1 */
+  int64_t epochs;         /* planned */
+  int64_t step;           /* optimizer steps so far */
+  int64_t steps;          /* planned in all */
+  double loss;            /* of the last step */
+  double metric;          /* EVAL: the first number; DONE: the best one; else NaN */
+  double images_per_second;
+  double load_seconds;    /* waiting for data, mean per step since the last STEP event */
+  double step_seconds;    /* computing, mean per step since the last STEP event */
+  double seconds_left;    /* estimate for the whole run */
+  char text[512];         /* one line for a person */
+} moe_run_event;
+#define MOE_RUN_EVENT_INIT {sizeof(moe_run_event), 0, 0, 0, 0, 0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, {0}}
+
+/* Works until the next event and describes it. MOE_END when the run is complete. MOE_ERR_CANCELLED after a stop request: a
+ * checkpoint of the last whole step has been written and the run can be opened again. After any other error the run folder
+ * and its older checkpoints are usable as well. Since 0.1 */
+MOE_API moe_status moe_run_next(moe_run *run, moe_run_event *event);
+
+/* Asks moe_run_next() to finish the step at hand, write a checkpoint and return MOE_ERR_CANCELLED. Any thread, also from a
+ * signal handler. Since 0.1 */
+MOE_API moe_status moe_run_request_stop(moe_run *run);
+
+/* The run's session, to ask for statistics or predictions between two moe_run_next() calls. It belongs to the run and must not
+ * be freed. Since 0.1 */
+MOE_API moe_status moe_run_session(moe_run *run, moe_session **out);
+
+/* Closes the files. Work since the last checkpoint is lost; moe_run_next() writes one before MOE_END. Since 0.1 */
+MOE_API void moe_run_close(moe_run *run);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,37 @@
+// One split of a data set: samples by index. A source decodes and transforms; the loader orders, prefetches and collates.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/rng.h"
+#include "config/config.h"
+#include "tensor/batch.h"
+
+namespace moe {
+
+// Thread-safe: load() is called by several workers at once.
+class Source {
+ public:
+  virtual ~Source() = default;
+  virtual int64_t size() const = 0;
+  virtual BatchSpec spec() const = 0;  // of the fields load() gives; more than the task needs is fine
+  // Sample `index`, decoded, augmented (training) and ready to be collated. Everything random comes from `rng`. Throws an
+  // Error that names the file when the sample cannot be read.
+  virtual Batch load(int64_t index, Rng rng) const = 0;
+  virtual std::string file_name(int64_t index) const = 0;
+  virtual int64_t image_id(int64_t index) const = 0;
+  virtual std::vector<std::string> class_names() const = 0;
+};
+
+// Opens a split ("train" or "val") as the config's `data.` section says.
+std::unique_ptr<Source> open_source(const Config& config, const std::string& split);
+// Image files without labels.
+std::unique_ptr<Source> open_files(const Config& config, const std::vector<std::string>& paths);
+
+// The `data.` section of the schema.
+Schema data_schema();
+
+}  // namespace moe

@@ -1,0 +1,24 @@
+// Turns predictions and targets into named numbers. An evaluator sees batches only, so a foreign program's own arrays are
+// evaluated by the same code as a built-in data set.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "tensor/batch.h"
+
+namespace moe {
+
+struct Metric {
+  std::string name;  // "AP", "AP50", "AP/car"
+  double value;      // -1 where the official tool says -1 (nothing to evaluate)
+};
+
+class Evaluator {
+ public:
+  virtual ~Evaluator() = default;
+  virtual void add(const Batch& targets, const Batch& predictions) = 0;
+  virtual std::vector<Metric> finish() = 0;  // the first metric is the one that `best` is chosen by; larger is better
+};
+
+}  // namespace moe

@@ -1,0 +1,13 @@
+#include "models/rtdetr/task.h"
+#include "models/task.h"
+
+namespace moe {
+
+const std::vector<TaskEntry>& task_registry() {
+  static const std::vector<TaskEntry> entries = {
+      {"rtdetr", rtdetr::schema, rtdetr::create},
+  };
+  return entries;
+}
+
+}  // namespace moe

@@ -1,0 +1,62 @@
+// The one interface that a system implements. The session knows nothing of boxes, images or trajectories.
+#pragma once
+
+#include <torch/nn/module.h>
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/rng.h"
+#include "config/config.h"
+#include "eval/evaluator.h"
+#include "moe/routing_stats.h"
+#include "tensor/batch.h"
+
+namespace moe {
+
+// Sums over a batch that losses are divided by, for example {"boxes": 37}. The session adds them up over the whole window (and
+// over ranks) before the first forward pass, so that accumulation gives the exact large-batch gradient.
+using Normalizers = std::map<std::string, double>;
+
+struct ForwardContext {
+  Normalizers normalizers;     // of the whole window
+  double window_samples = 1;   // samples of the whole window
+  Rng rng{0, "forward"};       // of this micro-batch: keyed by (seed, step, micro-batch)
+  int64_t step = 0;            // optimizer steps before this one
+};
+
+// One weighted loss term, a scalar in fp32, already divided by the window's normalizers: adding it over the micro-batches gives
+// the term of the window.
+struct LossTerm {
+  std::string name;
+  at::Tensor value;
+};
+
+class Task {
+ public:
+  virtual ~Task() = default;
+  virtual BatchSpec batch_spec() const = 0;
+  virtual void check(const Batch&) const {}  // beyond the spec: class ids in range, boxes inside 0..1; one clear line
+  virtual Normalizers normalizers(const Batch& batch) const = 0;
+  virtual std::vector<LossTerm> forward(const Batch& batch, const ForwardContext& context) = 0;  // train mode, with gradients
+  virtual Batch predict(const Batch& batch) = 0;                                                 // eval mode, no gradients
+  virtual std::unique_ptr<Evaluator> evaluator() const = 0;
+  virtual torch::nn::Module& network() = 0;
+  virtual std::vector<RoutingStats*> routing() = 0;  // one per mixture layer, in order; empty for a dense model
+  virtual std::vector<std::string> class_names() const { return {}; }
+  virtual std::string summary() const = 0;  // table: parts, parameters, active multiply-adds
+  // Sample `index` with its predictions as an RGB picture [H, W, 3] uint8; MOE_ERR_UNSUPPORTED where it makes no sense.
+  virtual at::Tensor draw(const Batch& batch, const Batch& prediction, int64_t index, double min_score) const = 0;
+};
+
+// The registry: one line per system in models/registry.cpp.
+struct TaskEntry {
+  const char* name;
+  Schema (*schema)();  // the task's own keys; the shared ones are added by task_schema()
+  std::unique_ptr<Task> (*create)(const Config& config);
+};
+const std::vector<TaskEntry>& task_registry();
+
+}  // namespace moe

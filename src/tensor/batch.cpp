@@ -1,0 +1,166 @@
+#include "tensor/batch.h"
+
+#include <ATen/ATen.h>
+
+#include "base/error.h"
+
+namespace moe {
+
+void Batch::set(const std::string& name, at::Tensor tensor) {
+  for (auto& [key, value] : fields_) {
+    if (key == name) {
+      value = std::move(tensor);
+      return;
+    }
+  }
+  fields_.emplace_back(name, std::move(tensor));
+}
+
+bool Batch::has(const std::string& name) const {
+  for (const auto& field : fields_) {
+    if (field.first == name) return true;
+  }
+  return false;
+}
+
+const at::Tensor& Batch::get(const std::string& name) const {
+  std::vector<std::string> names;
+  for (const auto& [key, value] : fields_) {
+    if (key == name) return value;
+    names.push_back(key);
+  }
+  fail(MOE_ERR_NOT_FOUND, "batch: no tensor ", quoted(name), names.empty() ? "" : "; it has " + join(names, ", "));
+}
+
+std::string shape_text(at::IntArrayRef shape) {
+  std::vector<std::string> sizes;
+  for (const int64_t size : shape) sizes.push_back(std::to_string(size));
+  return "[" + join(sizes, ", ") + "]";
+}
+
+static const char* dtype_name(at::ScalarType type) {
+  switch (type) {
+    case at::kFloat: return "float32";
+    case at::kDouble: return "float64";
+    case at::kLong: return "int64";
+    case at::kByte: return "uint8";
+    case at::kBool: return "bool";
+    default: return c10::toString(type);
+  }
+}
+
+// "[B, 3, H, W]": the leading size is B, N or B+1; free sizes of images read H, W.
+static std::string expected_shape(const FieldSpec& field) {
+  static const char* free_names[] = {"H", "W", "L", "M"};
+  std::vector<std::string> sizes;
+  switch (field.layout) {
+    case FieldSpec::Layout::dense: sizes.push_back("B"); break;
+    case FieldSpec::Layout::ragged: sizes.push_back("N"); break;
+    case FieldSpec::Layout::offsets: sizes.push_back("B+1"); break;
+  }
+  size_t free_count = 0;
+  for (const int64_t size : field.shape) {
+    sizes.push_back(size >= 0 ? std::to_string(size) : free_names[std::min<size_t>(free_count++, 3)]);
+  }
+  return "[" + join(sizes, ", ") + "]";
+}
+
+int64_t batch_size(const BatchSpec& spec, const Batch& batch) {
+  for (const FieldSpec& field : spec) {
+    if (field.layout == FieldSpec::Layout::dense && batch.has(field.name)) return batch.get(field.name).size(0);
+  }
+  return 0;
+}
+
+static void check_shape(const FieldSpec& field, const at::Tensor& tensor, int64_t samples) {
+  bool good = tensor.dim() == static_cast<int64_t>(field.shape.size()) + 1;
+  for (size_t i = 0; good && i < field.shape.size(); ++i) {
+    const int64_t size = tensor.size(static_cast<int64_t>(i) + 1);
+    good = field.shape[i] < 0 ? size >= 1 : size == field.shape[i];
+  }
+  if (good && field.layout == FieldSpec::Layout::dense) good = tensor.size(0) == samples && samples >= 1;
+  if (good && field.layout == FieldSpec::Layout::offsets) good = tensor.size(0) == samples + 1;
+  check(good, MOE_ERR_SHAPE, field.name, ": expected ", expected_shape(field), " with B = ", samples, ", got ",
+        shape_text(tensor.sizes()));
+}
+
+static void check_offsets(const std::string& name, const at::Tensor& offsets, const std::string& rows_name, int64_t rows) {
+  const at::Tensor dense = offsets.contiguous();
+  const int64_t* values = dense.const_data_ptr<int64_t>();
+  const int64_t last = dense.numel() - 1;
+  check(values[0] == 0, MOE_ERR_DATA, name, ": expected the first offset to be 0, got ", values[0]);
+  for (int64_t i = 0; i < last; ++i) {
+    check(values[i + 1] >= values[i], MOE_ERR_DATA, name, ": expected rising offsets, got ", values[i], " then ", values[i + 1],
+          " at sample ", i);
+  }
+  check(values[last] == rows, MOE_ERR_DATA, name, ": expected the last offset to be the ", rows, " rows of ", rows_name, ", got ",
+        values[last]);
+}
+
+static void check_finite(const FieldSpec& field, const at::Tensor& tensor) {
+  if (!at::isFloatingType(tensor.scalar_type()) || tensor.numel() == 0) return;
+  // A sum is non-finite when any element is; only then (or when it overflowed) look closer.
+  if (std::isfinite(tensor.sum().item<double>())) return;
+  const at::Tensor bad = at::isfinite(tensor).logical_not().nonzero();
+  if (bad.size(0) == 0) return;
+  const at::Tensor first = bad[0];
+  std::vector<int64_t> index(first.const_data_ptr<int64_t>(), first.const_data_ptr<int64_t>() + first.numel());
+  fail(MOE_ERR_NUMERIC, field.name, ": expected finite values, got ", bad.size(0), " NaN or infinite ones, the first at ",
+       shape_text(index));
+}
+
+void check_batch(const BatchSpec& spec, const Batch& batch, bool training) {
+  const int64_t samples = batch_size(spec, batch);
+  for (const FieldSpec& field : spec) {
+    const bool required = !field.optional && (training || !field.training_only);
+    if (!batch.has(field.name)) {
+      check(!required, MOE_ERR_NOT_FOUND, "batch: expected a tensor ", quoted(field.name), " ", expected_shape(field), ", got none");
+      continue;
+    }
+    const at::Tensor& tensor = batch.get(field.name);
+    check(tensor.scalar_type() == field.dtype, MOE_ERR_DTYPE, field.name, ": expected ", dtype_name(field.dtype), ", got ",
+          dtype_name(tensor.scalar_type()));
+    check_shape(field, tensor, samples);
+    check_finite(field, tensor);
+    if (field.layout != FieldSpec::Layout::ragged) continue;
+    check(batch.has(field.offsets), MOE_ERR_NOT_FOUND, "batch: expected a tensor ", quoted(field.offsets), " for the rows of ",
+          quoted(field.name), ", got none");
+    const at::Tensor& offsets = batch.get(field.offsets);
+    check(offsets.scalar_type() == at::kLong && offsets.dim() == 1 && offsets.size(0) == samples + 1, MOE_ERR_SHAPE, field.offsets,
+          ": expected int64 [B+1] with B = ", samples, ", got ", dtype_name(offsets.scalar_type()), " ", shape_text(offsets.sizes()));
+    check_offsets(field.offsets, offsets, field.name, tensor.size(0));
+  }
+}
+
+std::string describe(const BatchSpec& spec) {
+  std::string out;
+  for (const FieldSpec& field : spec) {
+    out += text(field.name, ": ", dtype_name(field.dtype), " ", expected_shape(field), "  ", field.doc);
+    if (field.optional) out += " (optional)";
+    else if (field.training_only) out += " (training)";
+    out += "\n";
+  }
+  return out;
+}
+
+static at::Tensor gather_offsets(const std::string& rows_field, const std::vector<Batch>& samples) {
+  at::Tensor offsets = at::zeros({static_cast<int64_t>(samples.size()) + 1}, at::kLong);
+  int64_t* values = offsets.mutable_data_ptr<int64_t>();
+  for (size_t i = 0; i < samples.size(); ++i) values[i + 1] = values[i] + samples[i].get(rows_field).size(0);
+  return offsets;
+}
+
+Batch collate(const BatchSpec& spec, const std::vector<Batch>& samples) {
+  Batch out;
+  for (const FieldSpec& field : spec) {
+    if (field.layout == FieldSpec::Layout::offsets || samples.empty() || !samples[0].has(field.name)) continue;
+    std::vector<at::Tensor> parts;
+    for (const Batch& sample : samples) parts.push_back(sample.get(field.name));
+    const bool ragged = field.layout == FieldSpec::Layout::ragged;
+    out.set(field.name, ragged ? at::cat(parts) : at::stack(parts));
+    if (ragged && !out.has(field.offsets)) out.set(field.offsets, gather_offsets(field.name, samples));
+  }
+  return out;
+}
+
+}  // namespace moe

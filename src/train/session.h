@@ -1,0 +1,94 @@
+// The training transaction. feed() queues micro-batches, step() computes the window and commits weights, optimizer, schedule,
+// EMA and statistics together, or throws and leaves every byte as it was.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/log.h"
+#include "config/config.h"
+#include "data/loader.h"
+#include "models/task.h"
+#include "train/ema.h"
+#include "train/optimizer.h"
+#include "train/safetensors.h"
+#include "train/scaler.h"
+#include "train/schedule.h"
+
+namespace moe {
+
+struct StepInfo {
+  int64_t step = 0;
+  int64_t micro_batches = 0;
+  int64_t samples = 0;
+  double loss = 0;
+  double grad_norm = 0;
+  double seconds = 0;
+  bool skipped = false;
+  std::vector<std::pair<std::string, double>> terms;
+  std::vector<std::pair<std::string, double>> rates;  // learning rate by group
+};
+
+class Session {
+ public:
+  Session(Config config, Log log);
+  // From a checkpoint file or a run folder (best, else last), with the settings stored there.
+  static std::unique_ptr<Session> open(const std::string& path, Log log);
+
+  void feed(const Batch& batch);
+  StepInfo step();
+  void discard() noexcept;
+  int64_t queued() const { return static_cast<int64_t>(window_.size()); }
+
+  Batch predict(const Batch& batch);
+  std::vector<Metric> evaluate(Loader& loader);
+
+  // `extra` metadata and tensors travel with the checkpoint (a run stores its loader position and history there).
+  void save(const std::string& path, const std::map<std::string, std::string>& extra = {});
+  std::map<std::string, std::string> load(const std::string& path);  // returns the metadata
+
+  std::string get(const std::string& key) const;
+  void set(const std::string& key, const std::string& value);
+  void request_stop() noexcept { stop_.store(true); }
+  bool stop_requested() const noexcept { return stop_.load(); }
+  bool take_stop() noexcept { return stop_.exchange(false); }  // reads and clears the request
+
+  // Length of the training, for the schedule; before the first step. A run sets it from its loader.
+  void set_length(int64_t steps_per_epoch, int64_t total_steps);
+  void set_epoch(int64_t epoch) { epoch_ = epoch; }
+
+  Task& task() { return *task_; }
+  const Task& task() const { return *task_; }
+  const Config& config() const { return config_; }
+  int64_t steps() const { return steps_; }
+  int64_t epoch() const { return epoch_; }
+  std::vector<RoutingStats*> routing() const { return task_->routing(); }
+  uint64_t digest() const;  // over weights, buffers, EMA, optimizer state, counters
+
+ private:
+  struct Window;
+  std::vector<std::pair<std::string, at::Tensor>> network_tensors() const;
+  SafetensorsFile snapshot(const std::map<std::string, std::string>& extra) const;
+  void load_pretrained(std::vector<NamedParameter>& parameters);
+  std::vector<at::Tensor> copy_buffers() const;
+
+  Config config_;
+  Log log_;
+  std::unique_ptr<Task> task_;
+  std::unique_ptr<Optimizer> optimizer_;
+  std::unique_ptr<Schedule> schedule_;
+  std::unique_ptr<LossScaler> scaler_;
+  std::unique_ptr<Ema> ema_;
+  std::vector<Batch> window_;
+  std::vector<std::pair<std::string, at::Tensor>> buffers_;
+  int64_t steps_ = 0;    // optimizer steps, skipped ones included
+  int64_t samples_ = 0;  // samples trained on
+  int64_t epoch_ = 0;
+  uint64_t seed_ = 0;
+  std::atomic<bool> stop_{false};
+};
+
+}  // namespace moe

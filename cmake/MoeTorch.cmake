@@ -30,6 +30,10 @@ endif()
 
 add_library(moe_torch INTERFACE)
 target_include_directories(moe_torch SYSTEM INTERFACE "${torch_dir}/include" "${torch_dir}/include/torch/csrc/api/include")
-target_link_libraries(moe_torch INTERFACE "${torch_dir}/lib/libtorch_cpu.so" "${torch_dir}/lib/libc10.so")
+# at::parallel_for is a template: without -fopenmp in our own sources it runs serially. LibTorch's libgomp is linked, so that one
+# pool of threads serves both. The math flags are those LibTorch is built with; sqrt and select loops vectorise only with them.
+target_compile_options(moe_torch INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-fopenmp -fno-math-errno -fno-trapping-math>)
+file(GLOB torch_openmp "${torch_dir}/lib/libgomp*.so*")
+target_link_libraries(moe_torch INTERFACE "${torch_dir}/lib/libtorch_cpu.so" "${torch_dir}/lib/libc10.so" ${torch_openmp})
 set(MOE_TORCH_LIB "${torch_dir}/lib")
 message(STATUS "LibTorch ${torch_version}: ${torch_dir}")

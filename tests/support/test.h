@@ -6,8 +6,11 @@
 #include <stddef.h>
 #include <stdint.h>
 // clang-format off
+extern "C" {
 #include <cmocka.h>
+}
 // clang-format on
+#undef fail  // cmocka's macro; moe::fail and std::ios::fail are functions
 
 #include <cmath>
 #include <cstdio>

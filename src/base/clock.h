@@ -7,9 +7,7 @@ namespace moe {
 
 class Stopwatch {
  public:
-  double seconds() const {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
-  }
+  double seconds() const { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count(); }
   // Seconds since the start or the last lap.
   double lap() {
     const double value = seconds();

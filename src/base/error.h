@@ -1,4 +1,5 @@
-// The one exception type of libmoe. It carries a moe_status and one line of text: what was expected, what came, and where.
+// The one exception type of libmoe. It carries a moe_status and one line of text: what was expected, what came, and
+// where.
 #pragma once
 
 #include <moe.h>

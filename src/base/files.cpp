@@ -18,7 +18,9 @@ namespace moe {
 
 namespace fs = std::filesystem;
 
-static std::string reason(int error) { return std::strerror(error); }
+static std::string reason(int error) {
+  return std::strerror(error);
+}
 
 [[noreturn]] static void fail_io(const std::string& path, const char* what, int error) {
   fail(error == ENOENT ? MOE_ERR_NOT_FOUND : MOE_ERR_IO, path, ": cannot ", what, ": ", reason(error));
@@ -105,9 +107,13 @@ std::string join_path(const std::string& folder, const std::string& name) {
   return folder.ends_with('/') ? folder + name : folder + "/" + name;
 }
 
-std::string file_name(const std::string& path) { return fs::path(path).filename().string(); }
+std::string file_name(const std::string& path) {
+  return fs::path(path).filename().string();
+}
 
-std::string file_stem(const std::string& path) { return fs::path(path).stem().string(); }
+std::string file_stem(const std::string& path) {
+  return fs::path(path).stem().string();
+}
 
 uint32_t crc32(uint32_t seed, const void* data, size_t bytes) {
   return static_cast<uint32_t>(::crc32_z(seed, static_cast<const Bytef*>(data), bytes));
@@ -123,7 +129,9 @@ AtomicFile::~AtomicFile() {
   if (!temporary_.empty()) ::unlink(temporary_.c_str());
 }
 
-void AtomicFile::write(const void* data, size_t bytes) { write_all(descriptor_, temporary_, data, bytes); }
+void AtomicFile::write(const void* data, size_t bytes) {
+  write_all(descriptor_, temporary_, data, bytes);
+}
 
 void AtomicFile::commit() {
   if (::fsync(descriptor_) != 0) fail_io(temporary_, "sync", errno);
@@ -167,6 +175,8 @@ FileLock::FileLock(const std::string& path) {
   fail(MOE_ERR_STATE, path, ": in use by another process");
 }
 
-FileLock::~FileLock() { ::close(descriptor_); }
+FileLock::~FileLock() {
+  ::close(descriptor_);
+}
 
 }  // namespace moe

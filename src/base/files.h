@@ -13,9 +13,9 @@ bool is_directory(const std::string& path);
 int64_t file_size(const std::string& path);
 std::string read_file(const std::string& path);  // MOE_ERR_NOT_FOUND or MOE_ERR_IO
 void make_directories(const std::string& path);
-void remove_file(const std::string& path);  // absent is fine
-std::vector<std::string> list_directory(const std::string& path);  // names, sorted bytewise
-std::string parent_directory(const std::string& path);             // "." when there is none
+void remove_file(const std::string& path);                                  // absent is fine
+std::vector<std::string> list_directory(const std::string& path);           // names, sorted bytewise
+std::string parent_directory(const std::string& path);                      // "." when there is none
 std::string join_path(const std::string& folder, const std::string& name);  // an absolute name stays as it is
 std::string file_name(const std::string& path);
 std::string file_stem(const std::string& path);
@@ -57,7 +57,8 @@ class AppendFile {
   int descriptor_ = -1;
 };
 
-// An exclusive lock on a file; MOE_ERR_STATE when another process holds it. Released when the object or the process ends.
+// An exclusive lock on a file; MOE_ERR_STATE when another process holds it. Released when the object or the process
+// ends.
 class FileLock {
  public:
   explicit FileLock(const std::string& path);

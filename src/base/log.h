@@ -1,4 +1,5 @@
-// Where a piece of the library sends a line for a person: a function of the caller, or nowhere. No global logger exists.
+// Where a piece of the library sends a line for a person: a function of the caller, or nowhere. No global logger
+// exists.
 #pragma once
 
 #include <moe.h>

@@ -25,13 +25,21 @@ Rng::Rng(uint64_t seed, std::string_view purpose, uint64_t a, uint64_t b, uint64
   for (const uint64_t part : {a, b, c}) key_ = mix64(key_ + golden + part);
 }
 
-Rng Rng::child(std::string_view purpose, uint64_t a) const { return Rng(key_, purpose, a); }
+Rng Rng::child(std::string_view purpose, uint64_t a) const {
+  return Rng(key_, purpose, a);
+}
 
-uint64_t Rng::next() { return mix64(key_ + ++counter_ * golden); }
+uint64_t Rng::next() {
+  return mix64(key_ + ++counter_ * golden);
+}
 
-double Rng::uniform() { return static_cast<double>(next() >> 11) * 0x1.0p-53; }
+double Rng::uniform() {
+  return static_cast<double>(next() >> 11) * 0x1.0p-53;
+}
 
-double Rng::uniform(double low, double high) { return low + (high - low) * uniform(); }
+double Rng::uniform(double low, double high) {
+  return low + (high - low) * uniform();
+}
 
 double Rng::normal() {
   const double radius = std::sqrt(-2.0 * std::log(1.0 - uniform()));
@@ -46,12 +54,15 @@ int64_t Rng::below(int64_t n) {
   return static_cast<int64_t>(word % range);
 }
 
-bool Rng::chance(double probability) { return uniform() < probability; }
+bool Rng::chance(double probability) {
+  return uniform() < probability;
+}
 
 std::vector<int64_t> permutation(Rng& rng, int64_t n) {
   std::vector<int64_t> order(static_cast<size_t>(n));
   std::iota(order.begin(), order.end(), 0);
-  for (int64_t i = n - 1; i > 0; --i) std::swap(order[static_cast<size_t>(i)], order[static_cast<size_t>(rng.below(i + 1))]);
+  for (int64_t i = n - 1; i > 0; --i)
+    std::swap(order[static_cast<size_t>(i)], order[static_cast<size_t>(rng.below(i + 1))]);
   return order;
 }
 

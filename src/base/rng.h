@@ -1,6 +1,7 @@
-// Counter-based random streams. A stream is a pure function of its key (seed, purpose, up to three counters such as epoch,
-// sample, step), so neither the number of worker threads nor a resume can change what is drawn. No global generator exists.
-// The generator is SplitMix64 (Steele et al., 2014) over a hashed key: word n of a stream is mix(key + (n + 1) * golden ratio).
+// Counter-based random streams. A stream is a pure function of its key (seed, purpose, up to three counters such as
+// epoch, sample, step), so neither the number of worker threads nor a resume can change what is drawn. No global
+// generator exists. The generator is SplitMix64 (Steele et al., 2014) over a hashed key: word n of a stream is mix(key
+// + (n + 1) * golden ratio).
 #pragma once
 
 #include <cstdint>
@@ -10,8 +11,8 @@
 
 namespace moe {
 
-uint64_t mix64(uint64_t x);                                    // SplitMix64's finaliser
-uint64_t hash64(std::string_view text, uint64_t seed = 0);     // FNV-1a, then mixed
+uint64_t mix64(uint64_t x);                                 // SplitMix64's finaliser
+uint64_t hash64(std::string_view text, uint64_t seed = 0);  // FNV-1a, then mixed
 
 class Rng {
  public:

@@ -1,4 +1,5 @@
-// Text helpers: joining, strict number parsing, round-trip number printing, nearest names. No locale, no allocation tricks.
+// Text helpers: joining, strict number parsing, round-trip number printing, nearest names. No locale, no allocation
+// tricks.
 #pragma once
 
 #include <cstdint>

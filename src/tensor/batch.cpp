@@ -40,12 +40,18 @@ std::string shape_text(at::IntArrayRef shape) {
 
 static const char* dtype_name(at::ScalarType type) {
   switch (type) {
-    case at::kFloat: return "float32";
-    case at::kDouble: return "float64";
-    case at::kLong: return "int64";
-    case at::kByte: return "uint8";
-    case at::kBool: return "bool";
-    default: return c10::toString(type);
+    case at::kFloat:
+      return "float32";
+    case at::kDouble:
+      return "float64";
+    case at::kLong:
+      return "int64";
+    case at::kByte:
+      return "uint8";
+    case at::kBool:
+      return "bool";
+    default:
+      return c10::toString(type);
   }
 }
 
@@ -54,9 +60,15 @@ static std::string expected_shape(const FieldSpec& field) {
   static const char* free_names[] = {"H", "W", "L", "M"};
   std::vector<std::string> sizes;
   switch (field.layout) {
-    case FieldSpec::Layout::dense: sizes.push_back("B"); break;
-    case FieldSpec::Layout::ragged: sizes.push_back("N"); break;
-    case FieldSpec::Layout::offsets: sizes.push_back("B+1"); break;
+    case FieldSpec::Layout::dense:
+      sizes.push_back("B");
+      break;
+    case FieldSpec::Layout::ragged:
+      sizes.push_back("N");
+      break;
+    case FieldSpec::Layout::offsets:
+      sizes.push_back("B+1");
+      break;
   }
   size_t free_count = 0;
   for (const int64_t size : field.shape) {
@@ -84,17 +96,18 @@ static void check_shape(const FieldSpec& field, const at::Tensor& tensor, int64_
         shape_text(tensor.sizes()));
 }
 
-static void check_offsets(const std::string& name, const at::Tensor& offsets, const std::string& rows_name, int64_t rows) {
+static void check_offsets(const std::string& name, const at::Tensor& offsets, const std::string& rows_name,
+                          int64_t rows) {
   const at::Tensor dense = offsets.contiguous();
   const int64_t* values = dense.const_data_ptr<int64_t>();
   const int64_t last = dense.numel() - 1;
   check(values[0] == 0, MOE_ERR_DATA, name, ": expected the first offset to be 0, got ", values[0]);
   for (int64_t i = 0; i < last; ++i) {
-    check(values[i + 1] >= values[i], MOE_ERR_DATA, name, ": expected rising offsets, got ", values[i], " then ", values[i + 1],
-          " at sample ", i);
+    check(values[i + 1] >= values[i], MOE_ERR_DATA, name, ": expected rising offsets, got ", values[i], " then ",
+          values[i + 1], " at sample ", i);
   }
-  check(values[last] == rows, MOE_ERR_DATA, name, ": expected the last offset to be the ", rows, " rows of ", rows_name, ", got ",
-        values[last]);
+  check(values[last] == rows, MOE_ERR_DATA, name, ": expected the last offset to be the ", rows, " rows of ", rows_name,
+        ", got ", values[last]);
 }
 
 static void check_finite(const FieldSpec& field, const at::Tensor& tensor) {
@@ -105,8 +118,8 @@ static void check_finite(const FieldSpec& field, const at::Tensor& tensor) {
   if (bad.size(0) == 0) return;
   const at::Tensor first = bad[0];
   std::vector<int64_t> index(first.const_data_ptr<int64_t>(), first.const_data_ptr<int64_t>() + first.numel());
-  fail(MOE_ERR_NUMERIC, field.name, ": expected finite values, got ", bad.size(0), " NaN or infinite ones, the first at ",
-       shape_text(index));
+  fail(MOE_ERR_NUMERIC, field.name, ": expected finite values, got ", bad.size(0),
+       " NaN or infinite ones, the first at ", shape_text(index));
 }
 
 void check_batch(const BatchSpec& spec, const Batch& batch, bool training) {
@@ -114,20 +127,22 @@ void check_batch(const BatchSpec& spec, const Batch& batch, bool training) {
   for (const FieldSpec& field : spec) {
     const bool required = !field.optional && (training || !field.training_only);
     if (!batch.has(field.name)) {
-      check(!required, MOE_ERR_NOT_FOUND, "batch: expected a tensor ", quoted(field.name), " ", expected_shape(field), ", got none");
+      check(!required, MOE_ERR_NOT_FOUND, "batch: expected a tensor ", quoted(field.name), " ", expected_shape(field),
+            ", got none");
       continue;
     }
     const at::Tensor& tensor = batch.get(field.name);
-    check(tensor.scalar_type() == field.dtype, MOE_ERR_DTYPE, field.name, ": expected ", dtype_name(field.dtype), ", got ",
-          dtype_name(tensor.scalar_type()));
+    check(tensor.scalar_type() == field.dtype, MOE_ERR_DTYPE, field.name, ": expected ", dtype_name(field.dtype),
+          ", got ", dtype_name(tensor.scalar_type()));
     check_shape(field, tensor, samples);
     check_finite(field, tensor);
     if (field.layout != FieldSpec::Layout::ragged) continue;
-    check(batch.has(field.offsets), MOE_ERR_NOT_FOUND, "batch: expected a tensor ", quoted(field.offsets), " for the rows of ",
-          quoted(field.name), ", got none");
+    check(batch.has(field.offsets), MOE_ERR_NOT_FOUND, "batch: expected a tensor ", quoted(field.offsets),
+          " for the rows of ", quoted(field.name), ", got none");
     const at::Tensor& offsets = batch.get(field.offsets);
-    check(offsets.scalar_type() == at::kLong && offsets.dim() == 1 && offsets.size(0) == samples + 1, MOE_ERR_SHAPE, field.offsets,
-          ": expected int64 [B+1] with B = ", samples, ", got ", dtype_name(offsets.scalar_type()), " ", shape_text(offsets.sizes()));
+    check(offsets.scalar_type() == at::kLong && offsets.dim() == 1 && offsets.size(0) == samples + 1, MOE_ERR_SHAPE,
+          field.offsets, ": expected int64 [B+1] with B = ", samples, ", got ", dtype_name(offsets.scalar_type()), " ",
+          shape_text(offsets.sizes()));
     check_offsets(field.offsets, offsets, field.name, tensor.size(0));
   }
 }
@@ -136,8 +151,10 @@ std::string describe(const BatchSpec& spec) {
   std::string out;
   for (const FieldSpec& field : spec) {
     out += text(field.name, ": ", dtype_name(field.dtype), " ", expected_shape(field), "  ", field.doc);
-    if (field.optional) out += " (optional)";
-    else if (field.training_only) out += " (training)";
+    if (field.optional)
+      out += " (optional)";
+    else if (field.training_only)
+      out += " (training)";
     out += "\n";
   }
   return out;

@@ -1,5 +1,5 @@
-// One micro-batch: an ordered map from name to tensor. Dense fields are [B, ...]; ragged ones are flat [N, ...] and share
-// offsets [B + 1], so that sample i owns rows offsets[i] .. offsets[i+1]-1.
+// One micro-batch: an ordered map from name to tensor. Dense fields are [B, ...]; ragged ones are flat [N, ...] and
+// share offsets [B + 1], so that sample i owns rows offsets[i] .. offsets[i+1]-1.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -32,13 +32,14 @@ struct FieldSpec {
   std::string offsets = "offsets";  // ragged: the field that holds this one's offsets
   bool training_only = false;       // targets: predict() does without
   bool optional = false;            // may be absent; when present it is checked
-  std::string doc;             // meaning and units
+  std::string doc;                  // meaning and units
 };
 using BatchSpec = std::vector<FieldSpec>;  // a spec names its offsets fields too (int64, Layout::offsets)
 
 // Samples in the batch, from its first dense field of the spec.
 int64_t batch_size(const BatchSpec& spec, const Batch& batch);
-// Every field there, right type and shape, finite, offsets rising from 0 to N. One line for the first thing that is wrong.
+// Every field there, right type and shape, finite, offsets rising from 0 to N. One line for the first thing that is
+// wrong.
 void check_batch(const BatchSpec& spec, const Batch& batch, bool training);
 // "images: float32 [B, 3, H, W]  RGB in 0..1" line by line.
 std::string describe(const BatchSpec& spec);

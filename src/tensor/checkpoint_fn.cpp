@@ -8,7 +8,9 @@ namespace moe {
 
 static thread_local bool is_recomputing = false;
 
-bool recomputing() { return is_recomputing; }
+bool recomputing() {
+  return is_recomputing;
+}
 
 namespace {
 
@@ -24,7 +26,8 @@ struct SavedMode {
 
 struct CheckpointFunction : torch::autograd::Function<CheckpointFunction> {
   static torch::autograd::variable_list forward(torch::autograd::AutogradContext* context,
-                                                const std::shared_ptr<TensorFunction>& fn, torch::autograd::variable_list inputs) {
+                                                const std::shared_ptr<TensorFunction>& fn,
+                                                torch::autograd::variable_list inputs) {
     context->saved_data["fn"] = c10::make_intrusive<Holder>(fn, current_mode());
     context->save_for_backward(inputs);
     at::NoGradGuard no_grad;
@@ -47,7 +50,8 @@ struct CheckpointFunction : torch::autograd::Function<CheckpointFunction> {
 
  private:
   struct Holder : torch::CustomClassHolder {
-    Holder(std::shared_ptr<TensorFunction> function, SavedMode at_forward) : fn(std::move(function)), mode(at_forward) {}
+    Holder(std::shared_ptr<TensorFunction> function, SavedMode at_forward)
+        : fn(std::move(function)), mode(at_forward) {}
     std::shared_ptr<TensorFunction> fn;
     SavedMode mode;
   };

@@ -1,5 +1,5 @@
-// A whole training in a folder: config.yml, train.log, metrics.jsonl, metrics.csv, checkpoints/. Stop it or kill it anywhere:
-// open() goes on from the last checkpoint and ends with the same bits.
+// A whole training in a folder: config.yml, train.log, metrics.jsonl, metrics.csv, checkpoints/. Stop it or kill it
+// anywhere: open() goes on from the last checkpoint and ends with the same bits.
 #pragma once
 
 #include <cstdint>
@@ -15,12 +15,12 @@ enum class RunMode { automatic, fresh, resume };  // MOE_RUN_*
 struct RunEvent {
   enum class Kind { none, step, epoch, eval, checkpoint, done };
   Kind kind = Kind::none;
-  int64_t epoch = 0;   // from 1
+  int64_t epoch = 0;  // from 1
   int64_t epochs = 0;
   int64_t step = 0;
   int64_t steps = 0;
   double loss = 0;
-  double metric = 0;   // NaN unless eval or done
+  double metric = 0;  // NaN unless eval or done
   double images_per_second = 0;
   double load_seconds = 0;
   double step_seconds = 0;

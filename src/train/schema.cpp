@@ -25,9 +25,11 @@ static Schema run_keys() {
       {"train.freeze", texts, "[]", "", "Regular expressions; parameters whose name holds a match are not trained."},
       {"train.log_every", integer, "10", ">= 1", "Steps between two step events."},
       {"train.eval_every", number, "1", ">= 0", "Epochs between evaluations; 0: only at the end."},
-      {"train.checkpoint_every", integer, "0", ">= 0", "Steps between checkpoints besides the one of each epoch; 0: none."},
+      {"train.checkpoint_every", integer, "0", ">= 0",
+       "Steps between checkpoints besides the one of each epoch; 0: none."},
       {"train.keep_checkpoints", integer, "2", ">= 1", "Newest checkpoints kept beside the best."},
-      {"train.early_stop", integer, "0", ">= 0", "Evaluations without a better first metric before the run ends; 0: off."},
+      {"train.early_stop", integer, "0", ">= 0",
+       "Evaluations without a better first metric before the run ends; 0: off."},
       {"optimizer.kind", text, "adamw", "adamw | adam | sgd", "Update rule."},
       {"optimizer.lr", number, "1e-4", "> 0", "Base learning rate of groups that set none."},
       {"optimizer.weight_decay", number, "1e-4", ">= 0", "Weight decay of groups that set none."},
@@ -41,7 +43,8 @@ static Schema run_keys() {
       {"optimizer.groups.*.weight_decay", number, "1e-4", ">= 0", "Weight decay of this group."},
       {"optimizer.groups.*.match", texts, "[]", "",
        "Regular expressions on parameter names. Without any, the groups `pretrained` and `new` go by origin."},
-      {"schedule.kind", text, "constant", "constant | step | multi_step | cosine | one_cycle", "Course of the learning rate."},
+      {"schedule.kind", text, "constant", "constant | step | multi_step | cosine | one_cycle",
+       "Course of the learning rate."},
       {"schedule.warmup_steps", integer, "0", ">= 0", "Steps of linear warm-up."},
       {"schedule.warmup_start", number, "0", ">= 0, <= 1", "Factor the warm-up starts from."},
       {"schedule.final_factor", number, "0.01", ">= 0, <= 1", "Factor at the end of cosine and one_cycle."},
@@ -56,7 +59,9 @@ static Schema run_keys() {
   };
 }
 
-static void append(Schema& schema, const Schema& more) { schema.insert(schema.end(), more.begin(), more.end()); }
+static void append(Schema& schema, const Schema& more) {
+  schema.insert(schema.end(), more.begin(), more.end());
+}
 
 Schema shared_schema() {
   Schema schema = run_keys();

@@ -1,10 +1,11 @@
-// The training transaction. feed() queues micro-batches, step() computes the window and commits weights, optimizer, schedule,
-// EMA and statistics together, or throws and leaves every byte as it was.
+// The training transaction. feed() queues micro-batches, step() computes the window and commits weights, optimizer,
+// schedule, EMA and statistics together, or throws and leaves every byte as it was.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -65,30 +66,51 @@ class Session {
   const Config& config() const { return config_; }
   int64_t steps() const { return steps_; }
   int64_t epoch() const { return epoch_; }
-  std::vector<RoutingStats*> routing() const { return task_->routing(); }
+  const std::vector<RoutingStats*>& routing() const { return routing_; }
   uint64_t digest() const;  // over weights, buffers, EMA, optimizer state, counters
 
  private:
-  struct Window;
-  std::vector<std::pair<std::string, at::Tensor>> network_tensors() const;
+  class Transaction;
+  // `pretrained`: names that a checkpoint remembers as loaded from elsewhere; without it model.pretrained is read.
+  Session(Config config, Log log, const std::vector<std::string>* pretrained);
+  static std::unique_ptr<Session> open(const SafetensorsFile& file, const std::string& path, const Config* config,
+                                       Log log);
+  friend class Run;
+
+  void freeze(std::vector<NamedParameter>& parameters) const;
+  std::vector<std::string> load_pretrained(const std::string& path);
+  std::vector<LossTerm> forward_backward(const Batch& batch, const ForwardContext& context);
+  Batch predict_one(const Batch& batch);
+  void build_schedule();
+
   SafetensorsFile snapshot(const std::map<std::string, std::string>& extra) const;
-  void load_pretrained(std::vector<NamedParameter>& parameters);
-  std::vector<at::Tensor> copy_buffers() const;
+  void restore(const SafetensorsFile& file, const std::string& path);
+  std::vector<std::pair<std::string, at::Tensor>> live_tensors()
+      const;  // what a checkpoint holds, aliasing the live memory
 
   Config config_;
   Log log_;
   std::unique_ptr<Task> task_;
+  std::vector<RoutingStats*> routing_;  // the task's, one per mixture layer
   std::unique_ptr<Optimizer> optimizer_;
-  std::unique_ptr<Schedule> schedule_;
+  std::optional<Schedule> schedule_;
   std::unique_ptr<LossScaler> scaler_;
   std::unique_ptr<Ema> ema_;
-  std::vector<Batch> window_;
+  std::optional<at::ScalarType> amp_;
+  std::vector<std::pair<std::string, at::Tensor>> weights_;  // all parameters, frozen ones included
   std::vector<std::pair<std::string, at::Tensor>> buffers_;
-  int64_t steps_ = 0;    // optimizer steps, skipped ones included
-  int64_t samples_ = 0;  // samples trained on
+  std::vector<at::Tensor> buffer_copies_;  // where a transaction keeps them
+  std::vector<std::string> pretrained_;
+  std::vector<Batch> window_;
+  int64_t steps_ = 0;    // skipped ones included
+  int64_t samples_ = 0;  // trained on
   int64_t epoch_ = 0;
+  int64_t steps_per_epoch_ = 0, total_steps_ = 0;  // 0: unknown
   uint64_t seed_ = 0;
   std::atomic<bool> stop_{false};
 };
+
+// Autocast type of train.amp; nothing for fp32. "auto" is bf16 where the CPU multiplies it natively.
+std::optional<at::ScalarType> amp_type(const Config& config);
 
 }  // namespace moe

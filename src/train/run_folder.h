@@ -1,0 +1,43 @@
+// The files of a run: config.yml, train.log, metrics.jsonl, metrics.csv, checkpoints/. Only names, lines and order;
+// what they mean is run.cpp's matter.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/files.h"
+
+namespace moe {
+
+class RunFolder {
+ public:
+  // Creates the folder and takes its lock: MOE_ERR_STATE when another process runs in it.
+  explicit RunFolder(const std::string& path);
+
+  static bool holds_run(const std::string& path);  // config.yml is there
+
+  const std::string& path() const { return path_; }
+  std::string file(const std::string& name) const { return join_path(path_, name); }
+  std::string checkpoint(int64_t step) const;
+  std::string best() const { return file("checkpoints/best.safetensors"); }
+  std::vector<int64_t> checkpoint_steps() const;  // rising
+  void prune_checkpoints(int64_t keep) const;     // removes all but the newest `keep`, and leftovers of killed writes
+
+  // Drops metrics after `step` and a line that a kill has cut, then opens the logs for appending.
+  void open_logs(int64_t step);
+  void log(const std::string& line);           // train.log, with the time of day
+  void metrics_line(const std::string& json);  // metrics.jsonl
+  // metrics.csv; the header is written with the first row, later rows follow its columns (a missing value stays empty).
+  void metrics_row(const std::vector<std::pair<std::string, double>>& row);
+
+ private:
+  std::string path_;
+  std::unique_ptr<FileLock> lock_;
+  std::unique_ptr<AppendFile> log_, jsonl_, csv_;
+  std::vector<std::string> columns_;
+};
+
+}  // namespace moe

@@ -1,0 +1,323 @@
+#include "train/session.h"
+
+#include <torch/torch.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <regex>
+
+#include "base/clock.h"
+#include "tensor/scope.h"
+
+namespace moe {
+
+std::optional<at::ScalarType> amp_type(const Config& config) {
+  const std::string amp = config.text("train.amp");
+  if (amp == "bf16") return at::kBFloat16;
+  if (amp == "fp16") return at::kHalf;
+  if (amp == "auto" && __builtin_cpu_supports("avx512bf16")) return at::kBFloat16;
+  return std::nullopt;
+}
+
+static const TaskEntry& task_entry(const std::string& name) {
+  for (const TaskEntry& entry : task_registry()) {
+    if (entry.name == name) return entry;
+  }
+  fail(MOE_ERR_INTERNAL, "task: ", quoted(name), " has a schema but no factory");
+}
+
+Session::Session(Config config, Log log) : Session(std::move(config), std::move(log), nullptr) {}
+
+Session::Session(Config config, Log log, const std::vector<std::string>* pretrained)
+    : config_(std::move(config)), log_(std::move(log)), seed_(static_cast<uint64_t>(config_.integer("seed"))) {
+  if (config_.text("device") != "cpu")
+    config_.fail_at("device", "expected cpu, got cuda: this build of libmoe has no CUDA library");
+  task_ = task_entry(config_.task()).create(config_);
+  routing_ = task_->routing();
+  amp_ = amp_type(config_);
+  for (const auto& item : task_->network().named_parameters(true)) weights_.emplace_back(item.key(), item.value());
+  for (const auto& item : task_->network().named_buffers(true)) buffers_.emplace_back(item.key(), item.value());
+  for (const auto& buffer : buffers_) buffer_copies_.push_back(at::empty_like(buffer.second));
+  if (pretrained)
+    pretrained_ = *pretrained;
+  else if (!config_.text("model.pretrained").empty())
+    pretrained_ = load_pretrained(config_.text("model.pretrained"));
+
+  std::vector<NamedParameter> trained;
+  freeze(trained);
+  std::vector<ParameterGroup> groups = make_groups(config_, trained);
+  optimizer_ = std::make_unique<Optimizer>(config_, std::move(trained), std::move(groups));
+  scaler_ = std::make_unique<LossScaler>(amp_ == at::kHalf, config_.number("scaler.initial"),
+                                         config_.integer("scaler.growth_interval"));
+  if (config_.number("ema.decay") > 0) {
+    auto averaged = weights_;
+    averaged.insert(averaged.end(), buffers_.begin(), buffers_.end());
+    ema_ = std::make_unique<Ema>(config_.number("ema.decay"), config_.number("ema.warmup"), std::move(averaged));
+  }
+}
+
+void Session::freeze(std::vector<NamedParameter>& trained) const {
+  std::vector<std::regex> frozen;
+  std::vector<bool> used;
+  const std::vector<std::string> patterns = config_.texts("train.freeze");
+  for (const std::string& pattern : patterns) {
+    try {
+      frozen.emplace_back(pattern);
+      used.push_back(false);
+    } catch (const std::regex_error& error) {
+      config_.fail_at("train.freeze", text("expected a regular expression, got ", quoted(pattern), ": ", error.what()));
+    }
+  }
+  for (const auto& [name, tensor] : weights_) {
+    bool is_frozen = !tensor.requires_grad();
+    for (size_t i = 0; i < frozen.size(); ++i) {
+      if (!std::regex_search(name, frozen[i])) continue;
+      is_frozen = true;
+      used[i] = true;
+    }
+    at::Tensor(tensor).requires_grad_(!is_frozen);
+    const bool loaded = std::find(pretrained_.begin(), pretrained_.end(), name) != pretrained_.end();
+    if (!is_frozen) trained.push_back({name, tensor, tensor.dim() <= 1, loaded});
+  }
+  for (size_t i = 0; i < patterns.size(); ++i) {
+    if (!used[i])
+      config_.fail_at("train.freeze",
+                      text("expected a pattern that fits a parameter, ", quoted(patterns[i]), " fits none"));
+  }
+  if (trained.empty()) config_.fail_at("train.freeze", "expected at least one parameter to train, all are frozen");
+}
+
+// Tensors of the file by our name; checkpoints of libmoe keep weights below "model." and averages below "ema.".
+static std::map<std::string, at::Tensor> pretrained_tensors(const SafetensorsFile& file) {
+  std::map<std::string, at::Tensor> out;
+  for (const std::string prefix : {"", "model.", "ema."}) {
+    for (const auto& [name, tensor] : file.tensors) {
+      if (name.starts_with(prefix)) out[name.substr(prefix.size())] = tensor;
+    }
+  }
+  return out;
+}
+
+std::vector<std::string> Session::load_pretrained(const std::string& path) {
+  const std::map<std::string, at::Tensor> found = pretrained_tensors(load_safetensors(path));
+  std::vector<std::string> loaded;
+  std::string first_misfit;
+  int64_t misfits = 0;
+  auto all = weights_;
+  all.insert(all.end(), buffers_.begin(), buffers_.end());
+  at::NoGradGuard no_grad;
+  for (auto& [name, tensor] : all) {
+    const auto it = found.find(name);
+    if (it == found.end()) continue;
+    if (it->second.sizes() != tensor.sizes()) {
+      ++misfits;
+      if (first_misfit.empty()) {
+        first_misfit =
+            text(name, " is ", shape_text(it->second.sizes()), ", the model has ", shape_text(tensor.sizes()));
+      }
+      continue;
+    }
+    tensor.copy_(it->second);
+    loaded.push_back(name);
+  }
+  check(!loaded.empty(), MOE_ERR_DATA, path, ": expected tensors of this model, none of ", found.size(),
+        " fits by name and shape", first_misfit.empty() ? "" : "; " + first_misfit);
+  log_line(log_, MOE_LOG_INFO,
+           text("pretrained: ", loaded.size(), " of ", all.size(), " tensors from ", path,
+                misfits ? text(", ", misfits, " of another shape, first ", first_misfit) : ""));
+  return loaded;
+}
+
+void Session::feed(const Batch& batch) {
+  check_batch(task_->batch_spec(), batch, true);
+  task_->check(batch);
+  window_.push_back(batch);
+}
+
+void Session::discard() noexcept {
+  window_.clear();
+}
+
+void Session::set_length(int64_t steps_per_epoch, int64_t total_steps) {
+  steps_per_epoch_ = steps_per_epoch;
+  total_steps_ = total_steps;
+  build_schedule();
+}
+
+void Session::build_schedule() {
+  const std::string kind = config_.text("schedule.kind");
+  if (total_steps_ == 0) total_steps_ = config_.integer("train.max_steps");
+  const bool needs_total = kind == "cosine" || kind == "one_cycle";
+  const bool needs_epoch = kind == "step" || kind == "multi_step";
+  if (needs_total && total_steps_ == 0) {
+    config_.fail_at("schedule.kind",
+                    kind + " needs the length of the training: set train.max_steps, or train through a run");
+  }
+  if (needs_epoch && steps_per_epoch_ == 0) {
+    config_.fail_at("schedule.kind",
+                    kind + " counts epochs, which a session without a run does not know: use constant or cosine");
+  }
+  schedule_.emplace(config_, std::max<int64_t>(1, steps_per_epoch_), std::max<int64_t>(1, total_steps_));
+}
+
+// Keeps BatchNorm buffers while a step is computed. Unless commit() was reached, the end of the scope puts back every
+// byte: buffers from the copies, no gradients, no pending statistics. Weights and optimizer change only in commit().
+class Session::Transaction {
+ public:
+  explicit Transaction(Session& session) : session_(session) {
+    for (size_t i = 0; i < session_.buffers_.size(); ++i) copy(session_.buffer_copies_[i], session_.buffers_[i].second);
+  }
+
+  ~Transaction() {
+    if (!kept_) restore();
+    session_.optimizer_->zero_grad();
+    session_.window_.clear();
+  }
+
+  void restore() noexcept {
+    for (size_t i = 0; i < session_.buffers_.size(); ++i) copy(session_.buffers_[i].second, session_.buffer_copies_[i]);
+    for (RoutingStats* stats : session_.routing_) stats->rollback();
+  }
+
+  void keep() noexcept { kept_ = true; }
+
+ private:
+  static void copy(const at::Tensor& to, const at::Tensor& from) noexcept {
+    std::memcpy(to.data_ptr(), from.data_ptr(), from.nbytes());
+  }
+
+  Session& session_;
+  bool kept_ = false;
+};
+
+static void check_terms(const std::vector<LossTerm>& terms, int64_t micro_batch) {
+  for (const LossTerm& term : terms) {
+    const double value = term.value.item<double>();
+    check(std::isfinite(value), MOE_ERR_NUMERIC, "loss term ", term.name, ": expected a finite value, got ", value,
+          " in micro-batch ", micro_batch + 1);
+  }
+}
+
+std::vector<LossTerm> Session::forward_backward(const Batch& batch, const ForwardContext& context) {
+  std::vector<LossTerm> terms;
+  {
+    AutocastScope autocast(amp_);
+    terms = task_->forward(batch, context);
+  }
+  at::Tensor total;
+  for (const LossTerm& term : terms) total = total.defined() ? total + term.value : term.value;
+  if (total.defined() && total.requires_grad()) (total * scaler_->scale()).backward();
+  for (LossTerm& term : terms) term.value = term.value.detach();
+  return terms;
+}
+
+static ForwardContext window_context(const Task& task, const std::vector<Batch>& window, int64_t step) {
+  ForwardContext context;
+  context.window_samples = 0;
+  context.step = step;
+  for (const Batch& batch : window) {
+    for (const auto& [name, value] : task.normalizers(batch)) context.normalizers[name] += value;
+    context.window_samples += static_cast<double>(batch_size(task.batch_spec(), batch));
+  }
+  return context;
+}
+
+static void add_terms(std::vector<std::pair<std::string, double>>& sums, const std::vector<LossTerm>& terms) {
+  for (const LossTerm& term : terms) {
+    auto it = std::find_if(sums.begin(), sums.end(), [&](const auto& sum) { return sum.first == term.name; });
+    if (it == sums.end()) it = sums.emplace(sums.end(), term.name, 0.0);
+    it->second += term.value.item<double>();
+  }
+}
+
+StepInfo Session::step() {
+  check(!window_.empty(), MOE_ERR_STATE, "step: expected at least one batch fed since the last step, got none");
+  if (!schedule_) build_schedule();
+  const Stopwatch watch;
+  Transaction transaction(*this);
+  task_->network().train();
+  at::AutoGradMode with_grad(true);
+
+  StepInfo info;
+  ForwardContext context = window_context(*task_, window_, steps_);
+  for (size_t i = 0; i < window_.size(); ++i) {
+    check(!take_stop(), MOE_ERR_CANCELLED, "step: stopped before micro-batch ", i + 1, " of ", window_.size(),
+          "; nothing was changed");
+    context.rng = Rng(seed_, "forward", static_cast<uint64_t>(steps_), i);
+    const std::vector<LossTerm> terms = forward_backward(window_[i], context);
+    check_terms(terms, static_cast<int64_t>(i));
+    add_terms(info.terms, terms);
+  }
+
+  const double unscale = 1.0 / scaler_->scale();
+  info.grad_norm = optimizer_->plan(unscale, scaler_->enabled() ? &info.skipped : nullptr);
+  const double clip = config_.number("train.clip_norm");
+  const double clip_factor = clip > 0 ? std::min(1.0, clip / (info.grad_norm + 1e-6)) : 1.0;
+  const double rate = schedule_->factor(steps_);
+  for (const auto& term : info.terms) info.loss += term.second;
+  for (const ParameterGroup& group : optimizer_->groups()) info.rates.emplace_back(group.name, group.lr * rate);
+  info.micro_batches = static_cast<int64_t>(window_.size());
+  info.samples = static_cast<int64_t>(context.window_samples);
+  info.step = steps_ + 1;
+
+  // From here on nothing can fail.
+  if (info.skipped) {
+    transaction.restore();
+  } else {
+    optimizer_->apply(rate, clip_factor);
+    if (ema_) ema_->update();
+    for (RoutingStats* stats : routing_) stats->commit();
+    samples_ += info.samples;
+  }
+  scaler_->update(info.skipped);
+  steps_ = info.step;
+  transaction.keep();
+  info.seconds = watch.seconds();
+  return info;
+}
+
+Batch Session::predict_one(const Batch& batch) {
+  check_batch(task_->batch_spec(), batch, false);
+  task_->network().eval();
+  at::NoGradGuard no_grad;
+  AutocastScope autocast(amp_);
+  return task_->predict(batch);
+}
+
+// Statistics of predictions outside an evaluation belong to no window.
+namespace {
+struct ForgetRouting {
+  const std::vector<RoutingStats*>& routing;
+  ~ForgetRouting() {
+    for (RoutingStats* stats : routing) stats->rollback();
+  }
+};
+}  // namespace
+
+Batch Session::predict(const Batch& batch) {
+  const ForgetRouting forget{routing_};
+  const Ema::Swap averaged(ema_.get());
+  return predict_one(batch);
+}
+
+std::vector<Metric> Session::evaluate(Loader& loader) {
+  const ForgetRouting forget{routing_};
+  const Ema::Swap averaged(ema_.get());
+  const std::unique_ptr<Evaluator> evaluator = task_->evaluator();
+  for (RoutingStats* stats : routing_) stats->begin_eval();
+  try {
+    while (std::optional<Batch> batch = loader.next()) {
+      check(!take_stop(), MOE_ERR_CANCELLED, "evaluate: stopped before the end of the data; nothing was changed");
+      evaluator->add(*batch, predict_one(*batch));
+    }
+  } catch (...) {
+    loader.seek(loader.epoch(), 0);
+    throw;
+  }
+  std::vector<Metric> metrics = evaluator->finish();
+  for (RoutingStats* stats : routing_) stats->end_eval();
+  return metrics;
+}
+
+}  // namespace moe

@@ -111,11 +111,11 @@ std::vector<std::string> nearest(std::string_view word, const std::vector<std::s
 std::string did_you_mean(std::string_view word, const std::vector<std::string>& candidates) {
   std::vector<std::string> names = nearest(word, candidates);
   if (names.empty()) return "";
-  for (std::string& name : names) name = quoted(name);
+  for (std::string& name : names) name = quote(name);
   return ", did you mean " + join(names, " or ") + "?";
 }
 
-std::string quoted(std::string_view text, size_t limit) {
+std::string quote(std::string_view text, size_t limit) {
   std::string out = "\"";
   for (const char c : text.substr(0, limit)) {
     const auto byte = static_cast<unsigned char>(c);

@@ -60,6 +60,6 @@ std::vector<std::string> nearest(std::string_view word, const std::vector<std::s
 // "" or ", did you mean "a" or "b"?"
 std::string did_you_mean(std::string_view word, const std::vector<std::string>& candidates);
 // "\"word\"" cut to a readable length, control characters escaped: safe inside a one-line message.
-std::string quoted(std::string_view text, size_t limit = 80);
+std::string quote(std::string_view text, size_t limit = 80);
 
 }  // namespace moe

@@ -29,7 +29,7 @@ const at::Tensor& Batch::get(const std::string& name) const {
     if (key == name) return value;
     names.push_back(key);
   }
-  fail(MOE_ERR_NOT_FOUND, "batch: no tensor ", quoted(name), names.empty() ? "" : "; it has " + join(names, ", "));
+  fail(MOE_ERR_NOT_FOUND, "batch: no tensor ", quote(name), names.empty() ? "" : "; it has " + join(names, ", "));
 }
 
 std::string shape_text(at::IntArrayRef shape) {
@@ -127,7 +127,7 @@ void check_batch(const BatchSpec& spec, const Batch& batch, bool training) {
   for (const FieldSpec& field : spec) {
     const bool required = !field.optional && (training || !field.training_only);
     if (!batch.has(field.name)) {
-      check(!required, MOE_ERR_NOT_FOUND, "batch: expected a tensor ", quoted(field.name), " ", expected_shape(field),
+      check(!required, MOE_ERR_NOT_FOUND, "batch: expected a tensor ", quote(field.name), " ", expected_shape(field),
             ", got none");
       continue;
     }
@@ -137,8 +137,8 @@ void check_batch(const BatchSpec& spec, const Batch& batch, bool training) {
     check_shape(field, tensor, samples);
     check_finite(field, tensor);
     if (field.layout != FieldSpec::Layout::ragged) continue;
-    check(batch.has(field.offsets), MOE_ERR_NOT_FOUND, "batch: expected a tensor ", quoted(field.offsets),
-          " for the rows of ", quoted(field.name), ", got none");
+    check(batch.has(field.offsets), MOE_ERR_NOT_FOUND, "batch: expected a tensor ", quote(field.offsets),
+          " for the rows of ", quote(field.name), ", got none");
     const at::Tensor& offsets = batch.get(field.offsets);
     check(offsets.scalar_type() == at::kLong && offsets.dim() == 1 && offsets.size(0) == samples + 1, MOE_ERR_SHAPE,
           field.offsets, ": expected int64 [B+1] with B = ", samples, ", got ", dtype_name(offsets.scalar_type()), " ",

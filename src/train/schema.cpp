@@ -80,7 +80,7 @@ Schema task_schema(const std::string& task) {
     }
     names.push_back(entry.name);
   }
-  fail(MOE_ERR_CONFIG, "task: expected one of ", join(names, ", "), ", got ", quoted(task), did_you_mean(task, names));
+  fail(MOE_ERR_CONFIG, "task: expected one of ", join(names, ", "), ", got ", quote(task), did_you_mean(task, names));
 }
 
 }  // namespace moe

@@ -24,7 +24,7 @@ static const TaskEntry& task_entry(const std::string& name) {
   for (const TaskEntry& entry : task_registry()) {
     if (entry.name == name) return entry;
   }
-  fail(MOE_ERR_INTERNAL, "task: ", quoted(name), " has a schema but no factory");
+  fail(MOE_ERR_INTERNAL, "task: ", quote(name), " has a schema but no factory");
 }
 
 Session::Session(Config config, Log log) : Session(std::move(config), std::move(log), nullptr) {}
@@ -66,7 +66,7 @@ void Session::freeze(std::vector<NamedParameter>& trained) const {
       frozen.emplace_back(pattern);
       used.push_back(false);
     } catch (const std::regex_error& error) {
-      config_.fail_at("train.freeze", text("expected a regular expression, got ", quoted(pattern), ": ", error.what()));
+      config_.fail_at("train.freeze", text("expected a regular expression, got ", quote(pattern), ": ", error.what()));
     }
   }
   for (const auto& [name, tensor] : weights_) {
@@ -83,7 +83,7 @@ void Session::freeze(std::vector<NamedParameter>& trained) const {
   for (size_t i = 0; i < patterns.size(); ++i) {
     if (!used[i])
       config_.fail_at("train.freeze",
-                      text("expected a pattern that fits a parameter, ", quoted(patterns[i]), " fits none"));
+                      text("expected a pattern that fits a parameter, ", quote(patterns[i]), " fits none"));
   }
   if (trained.empty()) config_.fail_at("train.freeze", "expected at least one parameter to train, all are frozen");
 }

@@ -81,20 +81,20 @@ class Metadata {
 
   const std::string& str(const std::string& key) const {
     const auto it = file_.metadata.find(key);
-    check(it != file_.metadata.end(), MOE_ERR_DATA, path_, ": expected ", quoted(key), " in the metadata, got none");
+    check(it != file_.metadata.end(), MOE_ERR_DATA, path_, ": expected ", quote(key), " in the metadata, got none");
     return it->second;
   }
 
   int64_t integer(const std::string& key) const {
     const std::optional<int64_t> value = parse_int(str(key));
     check(value.has_value() && *value >= 0, MOE_ERR_DATA, path_, ": ", key, ": expected an integer >= 0, got ",
-          quoted(str(key)));
+          quote(str(key)));
     return *value;
   }
 
   double number(const std::string& key) const {
     const std::optional<double> value = parse_double(str(key));
-    check(value.has_value(), MOE_ERR_DATA, path_, ": ", key, ": expected a number, got ", quoted(str(key)));
+    check(value.has_value(), MOE_ERR_DATA, path_, ": ", key, ": expected a number, got ", quote(str(key)));
     return *value;
   }
 
@@ -239,7 +239,7 @@ static const ParameterGroup& find_group(const std::vector<ParameterGroup>& group
     if (group.name == name) return group;
     names.push_back(group.name);
   }
-  fail(MOE_ERR_NOT_FOUND, "optimizer.groups: expected one of ", join(names, ", "), ", got ", quoted(name));
+  fail(MOE_ERR_NOT_FOUND, "optimizer.groups: expected one of ", join(names, ", "), ", got ", quote(name));
 }
 
 static int64_t group_size(const Optimizer& optimizer, const ParameterGroup& group) {
@@ -270,7 +270,7 @@ std::string Session::get(const std::string& key) const {
     if (part->second == "parameters") return std::to_string(group_size(*optimizer_, group));
   }
   fail(MOE_ERR_NOT_FOUND, "session: expected one of ", join(session_keys, ", "),
-       " or optimizer.groups.NAME.{lr,weight_decay,parameters}, got ", quoted(key), did_you_mean(key, session_keys));
+       " or optimizer.groups.NAME.{lr,weight_decay,parameters}, got ", quote(key), did_you_mean(key, session_keys));
 }
 
 void Session::set(const std::string& key, const std::string& value) {
@@ -278,7 +278,7 @@ void Session::set(const std::string& key, const std::string& value) {
   if (part && part->second == "lr") {
     find_group(optimizer_->groups(), part->first);
     const std::optional<double> rate = parse_double(value);
-    check(rate && *rate > 0, MOE_ERR_INVALID_ARGUMENT, key, ": expected a number > 0, got ", quoted(value));
+    check(rate && *rate > 0, MOE_ERR_INVALID_ARGUMENT, key, ": expected a number > 0, got ", quote(value));
     for (ParameterGroup& group : optimizer_->groups()) {
       if (group.name == part->first || group.name == part->first + "/no_decay") group.lr = *rate;
     }
@@ -286,11 +286,11 @@ void Session::set(const std::string& key, const std::string& value) {
   }
   if (key == "state.epoch") {
     const std::optional<int64_t> epoch = parse_int(value);
-    check(epoch && *epoch >= 0, MOE_ERR_INVALID_ARGUMENT, key, ": expected an integer >= 0, got ", quoted(value));
+    check(epoch && *epoch >= 0, MOE_ERR_INVALID_ARGUMENT, key, ": expected an integer >= 0, got ", quote(value));
     epoch_ = *epoch;
     return;
   }
-  fail(MOE_ERR_NOT_FOUND, "session: expected optimizer.groups.NAME.lr or state.epoch, got ", quoted(key));
+  fail(MOE_ERR_NOT_FOUND, "session: expected optimizer.groups.NAME.lr or state.epoch, got ", quote(key));
 }
 
 }  // namespace moe

@@ -44,34 +44,65 @@ MOE_VECTOR_CLONES double least(int64_t n, const double* __restrict distance, con
   return *std::min_element(lanes, lanes + kLanes);
 }
 
+// First whole vector from `start` on that holds an open column at `lowest`; n when there is none.
+MOE_VECTOR_CLONES int64_t find_vector(int64_t n, int64_t start, const double* __restrict distance,
+                                      const double* __restrict closed, double lowest) {
+  for (int64_t j = start; j < n; j += kLanes) {
+    int64_t hits = 0;
+    for (int64_t k = 0; k < kLanes; ++k) hits |= distance[j + k] + closed[j + k] == lowest ? 1 : 0;
+    if (hits != 0) return j;
+  }
+  return n;
+}
+
+// A NaN or an infinity times 0 is a NaN, and so is every sum with it.
+template <typename T>
+bool all_finite(const T* values, int64_t n) {
+  T lanes[kLanes] = {};
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    for (int64_t k = 0; k < kLanes; ++k) lanes[k] += values[i + k] * 0;
+  }
+  for (; i < n; ++i) lanes[0] += values[i] * 0;
+  return std::all_of(lanes, lanes + kLanes, [](T lane) { return lane == 0; });
+}
+
+template <typename T>
+void require_finite(const T* cost, int64_t rows, int64_t cols) {
+  if (all_finite(cost, rows * cols)) return;
+  const int64_t bad = std::find_if(cost, cost + rows * cols, [](T value) { return !std::isfinite(value); }) - cost;
+  fail(MOE_ERR_NUMERIC, "assignment: expected finite costs, got ", cost[bad], " at [", bad / cols, ", ", bad % cols,
+       "]");
+}
+
 }  // namespace
 
 template <typename T>
 void Assignment::load(const T* cost, int64_t rows, int64_t cols) {
+  require_finite(cost, rows, cols);
   const bool tall = rows > cols;
   rows_ = std::min(rows, cols);
   cols_ = std::max(rows, cols);
   stride_ = (cols_ + kLanes - 1) / kLanes * kLanes;
-  cost_.assign(rows_ * stride_, 0.0);
-  for (int64_t i = 0; i < rows; ++i) {
-    for (int64_t j = 0; j < cols; ++j) {
-      const double value = cost[i * cols + j];
-      check(std::isfinite(value), MOE_ERR_NUMERIC, "assignment: expected finite costs, got ", value, " at [", i, ", ",
-            j, "]");
-      cost_[tall ? j * stride_ + i : i * stride_ + j] = value;
-    }
+  cost_.resize(rows_ * stride_);
+  for (int64_t i = 0; i < rows_; ++i) {
+    double* out = &cost_[i * stride_];
+    for (int64_t j = 0; j < cols_; ++j) out[j] = tall ? cost[j * cols + i] : cost[i * cols + j];
+    std::fill(out + cols_, out + stride_, 0.0);
   }
 }
 
 // Among columns at the least distance: the last free one in scan order, else the first one in scan order.
 int64_t Assignment::pick(double lowest) const {
   int64_t last_free = -1, first_taken = cols_;
-  for (int64_t j = 0; j < cols_; ++j) {
-    if (distance_[j] != lowest || closed_[j] != 0) continue;
-    if (row_of_column_[j] < 0)
-      last_free = std::max(last_free, place_[j]);
-    else
-      first_taken = std::min(first_taken, place_[j]);
+  for (int64_t j = 0; (j = find_vector(stride_, j, distance_.data(), closed_.data(), lowest)) < stride_; j += kLanes) {
+    for (int64_t k = j; k < std::min(j + kLanes, cols_); ++k) {
+      if (distance_[k] != lowest || closed_[k] != 0) continue;
+      if (row_of_column_[k] < 0)
+        last_free = std::max(last_free, place_[k]);
+      else
+        first_taken = std::min(first_taken, place_[k]);
+    }
   }
   return scan_[last_free >= 0 ? last_free : first_taken];
 }

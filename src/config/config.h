@@ -1,10 +1,11 @@
-// Resolved settings of one task, with the origin of every value. Made by load/parse from YAML; frozen meaning: every read of
-// a key that the schema does not hold is a defect (MOE_ERR_INTERNAL), every wrong user value was refused when it came in.
+// Resolved settings of one task, with the origin of every value. Made by load/parse from YAML; frozen meaning: every
+// read of a key that the schema does not hold is a defect (MOE_ERR_INTERNAL), every wrong user value was refused when
+// it came in.
 #pragma once
 
 #include <cstdint>
 #include <map>
-#include <optional>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -14,7 +15,10 @@
 
 namespace moe {
 
-// Gives the schema of a task name; throws MOE_ERR_CONFIG with the nearest names for an unknown one. "" gives the shared keys.
+class KeyIndex;
+
+// Gives the schema of a task name; throws MOE_ERR_CONFIG with the nearest names for an unknown one. "" gives the shared
+// keys.
 using SchemaLookup = Schema (*)(const std::string& task);
 
 class Config {
@@ -35,10 +39,11 @@ class Config {
 
   // True when the user gave the key (file or override), false when it is the default.
   bool given(const std::string& key) const;
-  // The names a user chose below a "*" path, in order of appearance: children("optimizer.groups") -> {"pretrained", "new"}.
+  // The names a user chose below a "*" path, in order of appearance: children("optimizer.groups") -> {"pretrained",
+  // "new"}.
   std::vector<std::string> children(const std::string& path) const;
 
-  std::string get(const std::string& key) const;  // value as YAML text; MOE_ERR_NOT_FOUND with the nearest names
+  std::string get(const std::string& key) const;     // value as YAML text; MOE_ERR_NOT_FOUND with the nearest names
   std::string origin(const std::string& key) const;  // "default", "configs/a.yml:12:7", "override"
   std::string dump(bool origins) const;              // YAML that loads back to the same settings
   std::string task() const { return text("task"); }
@@ -48,21 +53,23 @@ class Config {
   [[noreturn]] void fail_at(const std::string& key, const std::string& message) const;
 
  private:
-  struct Value {
-    std::vector<std::string> items;  // one for scalars
-    bool list = false;
-    std::string origin = "default";
+  struct Given {
+    std::vector<std::string> items;  // canonical text; one for scalars
+    std::string origin;
     Position where;
   };
   friend class ConfigReader;
 
-  const Key* find_key(const std::string& path) const;
-  const Value& at(const std::string& path, KeyType type) const;
+  const Key* find_key(const std::string& path) const;     // nullptr when no key has this path
+  const Key& require_key(const std::string& path) const;  // MOE_ERR_NOT_FOUND with the nearest names
+  const std::vector<std::string>& items(const std::string& path, const Key& key) const;
+  const std::vector<std::string>& at(const std::string& path, KeyType type) const;
+  void store(const std::string& path, Given value);
+  void add_children(const std::string& path);  // notes the names that the user chose along a path
 
-  SchemaLookup lookup_ = nullptr;
-  Schema schema_;
-  std::map<std::string, Value> values_;    // full path -> value, given ones and defaults
-  std::vector<std::string> order_;         // given wildcard paths in order of appearance
+  std::shared_ptr<const KeyIndex> schema_;
+  std::map<std::string, Given> given_;  // full path -> value from a file or an override
+  std::vector<std::string> order_;      // paths that end in a name the user chose, in order of appearance
 };
 
 // The reference page: one Markdown table per top-level section.

@@ -8,6 +8,7 @@
 #include <regex>
 
 #include "base/clock.h"
+#include "nn/layers.h"
 #include "tensor/scope.h"
 
 namespace moe {
@@ -231,12 +232,20 @@ static void add_terms(std::vector<std::pair<std::string, double>>& sums, const s
   }
 }
 
+void Session::train_mode() {
+  task_->network().train();
+  if (!config_.boolean("train.freeze_norm")) return;
+  for (const auto& module : task_->network().modules(false)) {
+    if (dynamic_cast<nn::BatchNorm2d*>(module.get())) module->eval();
+  }
+}
+
 StepInfo Session::step() {
   check(!window_.empty(), MOE_ERR_STATE, "step: expected at least one batch fed since the last step, got none");
   if (!schedule_) build_schedule();
   const Stopwatch watch;
   Transaction transaction(*this);
-  task_->network().train();
+  train_mode();
   at::AutoGradMode with_grad(true);
 
   StepInfo info;

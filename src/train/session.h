@@ -82,6 +82,7 @@ class Session {
   std::vector<LossTerm> forward_backward(const Batch& batch, const ForwardContext& context);
   Batch predict_one(const Batch& batch);
   void build_schedule();
+  void train_mode();
 
   SafetensorsFile snapshot(const std::map<std::string, std::string>& extra) const;
   void restore(const SafetensorsFile& file, const std::string& path);

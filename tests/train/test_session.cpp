@@ -1,0 +1,267 @@
+// The training transaction on a small MoE RT-DETR: a failed step leaves every byte as it was, accumulation equals a
+// large batch, checkpoints restore the session to the bit, and the two learning rates go where they should.
+#include "support/test.h"
+#include "support/tiny.h"
+
+#include "base/files.h"
+#include "train/session.h"
+
+using namespace moe;
+
+static std::unique_ptr<Session> make(const std::vector<std::pair<std::string, std::string>>& overrides = {}) {
+  return std::make_unique<Session>(tiny::config(overrides), Log());
+}
+
+static StepInfo train(Session& session, const std::vector<Batch>& window) {
+  for (const Batch& batch : window) session.feed(batch);
+  return session.step();
+}
+
+static void test_same_seed_same_bits(void**) {
+  const auto a = make(), b = make();
+  CHECK(a->digest() == b->digest());
+  const uint64_t before = a->digest();
+  for (uint64_t i = 0; i < 3; ++i) {
+    const StepInfo one = train(*a, {tiny::batch(i, {2, 3})});
+    const StepInfo two = train(*b, {tiny::batch(i, {2, 3})});
+    CHECK(one.loss == two.loss);
+    CHECK(one.step == static_cast<int64_t>(i) + 1);
+  }
+  CHECK(a->digest() == b->digest());
+  CHECK(a->digest() != before);
+}
+
+static void test_loss_falls(void**) {
+  const auto session = make();
+  const Batch batch = tiny::batch(1, {2, 3});
+  const double first = train(*session, {batch}).loss;
+  double last = 0;
+  for (int i = 0; i < 40; ++i) last = train(*session, {batch}).loss;
+  CHECK(last < 0.7 * first);
+}
+
+// The same gradient from one batch of 8 and from four of 2 with unevenly spread boxes. BatchNorm is frozen, because it
+// sees micro-batches; denoising is off, because its groups depend on the micro-batch.
+static void test_accumulation_equals_large_batch(void**) {
+  const std::vector<std::pair<std::string, std::string>> fixed = {{"train.freeze_norm", "true"},
+                                                                  {"model.denoising.queries", "0"}};
+  const std::vector<int64_t> boxes = {5, 0, 1, 1, 0, 0, 7, 2};
+  const Batch whole = tiny::batch(11, boxes);
+  std::vector<Batch> parts;
+  for (int64_t i = 0; i < 8; i += 2) {
+    const at::Tensor offsets = whole.get("offsets");
+    const int64_t from = offsets[i].item<int64_t>(), to = offsets[i + 2].item<int64_t>();
+    Batch part;
+    part.set("images", whole.get("images").slice(0, i, i + 2));
+    part.set("boxes", whole.get("boxes").slice(0, from, to));
+    part.set("labels", whole.get("labels").slice(0, from, to));
+    part.set("offsets", (offsets.slice(0, i, i + 3) - from).contiguous());
+    parts.push_back(part);
+  }
+  // Plain SGD with rate 1 from zero weight decay: the change of a weight is its gradient. fp32 weights would hide the
+  // last digits of it, so the comparison runs over the exact norm as well.
+  const auto one = make(fixed), four = make(fixed);
+  const StepInfo a = train(*one, {whole}), b = train(*four, parts);
+  CHECK(b.micro_batches == 4 && b.samples == 8);
+  CHECK_NEAR(b.loss / a.loss, 1.0, 1e-6);
+  CHECK_NEAR(b.grad_norm / a.grad_norm, 1.0, 1e-6);
+  for (size_t i = 0; i < a.terms.size(); ++i) CHECK_NEAR(b.terms[i].second, a.terms[i].second, 1e-5);
+}
+
+static void test_bad_batches_are_refused_and_nothing_is_queued(void**) {
+  const auto session = make();
+  const uint64_t before = session->digest();
+  Batch bad = tiny::batch(1, {2, 3});
+  bad.get("images")[0][0][0][0] = std::nan("");
+  CHECK_ERROR(MOE_ERR_NUMERIC, "images: expected finite values", session->feed(bad));
+  bad = tiny::batch(1, {2, 3});
+  bad.get("labels")[1] = 9;
+  CHECK_ERROR(MOE_ERR_DATA, "labels", session->feed(bad));
+  bad = tiny::batch(1, {2, 3});
+  bad.set("boxes", bad.get("boxes").to(at::kDouble));
+  CHECK_ERROR(MOE_ERR_DTYPE, "boxes: expected float32, got float64", session->feed(bad));
+  bad = tiny::batch(1, {2, 3});
+  bad.set("offsets", at::tensor(std::vector<int64_t>{0, 2, 4}, at::kLong));
+  CHECK_ERROR(MOE_ERR_DATA, "offsets", session->feed(bad));
+  bad = tiny::batch(1, {2, 3});
+  bad.set("images", bad.get("images").slice(1, 0, 2));
+  CHECK_ERROR(MOE_ERR_SHAPE, "images: expected [B, 3, H, W]", session->feed(bad));
+  CHECK(session->queued() == 0);
+  CHECK_ERROR(MOE_ERR_STATE, "step: expected at least one batch", session->step());
+  CHECK(session->digest() == before);
+  train(*session, {tiny::batch(1, {2, 3})});
+}
+
+static at::Tensor weight(Session& session, const std::string& name) {
+  return session.task().network().named_parameters(true)[name];
+}
+
+// Everything a step may touch, as bytes: weights, buffers, optimizer, EMA, and the statistics.
+static std::string state_of(Session& session) {
+  std::string out =
+      std::to_string(session.digest()) + "/" + session.get("state.step") + "/" + session.get("state.samples");
+  for (const RoutingStats* stats : session.routing()) {
+    for (const int64_t count : stats->save_counts()) out += "," + std::to_string(count);
+  }
+  return out;
+}
+
+static void test_non_finite_loss_leaves_every_byte(void**) {
+  const auto session = make({{"ema.decay", "0.9"}});
+  train(*session, {tiny::batch(1, {2, 3})});
+  const std::string first_name = session->task().network().named_parameters(true)[0].key();
+  at::Tensor first = weight(*session, first_name);
+  const at::Tensor good = first.detach().clone();
+  {
+    at::NoGradGuard no_grad;
+    first.fill_(std::numeric_limits<float>::infinity());
+  }
+  const std::string before = state_of(*session);
+  CHECK_ERROR(MOE_ERR_NUMERIC, "expected a finite value", train(*session, {tiny::batch(2, {2, 3})}));
+  CHECK(state_of(*session) == before);
+  CHECK(session->queued() == 0);
+  {
+    at::NoGradGuard no_grad;
+    first.copy_(good);
+  }
+  const auto twin = make({{"ema.decay", "0.9"}});
+  train(*twin, {tiny::batch(1, {2, 3})});
+  CHECK(train(*session, {tiny::batch(2, {2, 3})}).loss == train(*twin, {tiny::batch(2, {2, 3})}).loss);
+  CHECK(state_of(*session) == state_of(*twin));
+}
+
+static void test_stop_request_changes_nothing(void**) {
+  const auto session = make();
+  train(*session, {tiny::batch(1, {2, 3})});
+  const std::string before = state_of(*session);
+  session->request_stop();
+  CHECK_ERROR(MOE_ERR_CANCELLED, "nothing was changed", train(*session, {tiny::batch(2, {1}), tiny::batch(3, {1})}));
+  CHECK(state_of(*session) == before);
+  train(*session, {tiny::batch(2, {1})});
+}
+
+static void test_fp16_overflow_skips_the_step(void**) {
+  const auto session = make({{"train.amp", "fp16"}, {"scaler.initial", "1e30"}});
+  const std::string digest = session->get("state.digest");
+  const at::Tensor before = session->task().network().named_parameters(true)[0].value().detach().clone();
+  const StepInfo info = train(*session, {tiny::batch(1, {1, 1}, 32)});
+  CHECK(info.skipped);
+  CHECK(session->get("scaler.scale") == "5e+29");
+  CHECK(at::equal(before, session->task().network().named_parameters(true)[0].value()));
+  CHECK(session->steps() == 1);
+}
+
+static void test_checkpoint_restores_to_the_bit(void**) {
+  TemporaryFolder folder;
+  const std::vector<std::pair<std::string, std::string>> settings = {{"ema.decay", "0.99"}, {"train.amp", "bf16"}};
+  const auto a = make(settings);
+  for (uint64_t i = 0; i < 3; ++i) train(*a, {tiny::batch(i, {2, 3})});
+  a->save(folder / "c.safetensors");
+  for (uint64_t i = 3; i < 5; ++i) train(*a, {tiny::batch(i, {2, 3})});
+
+  const auto b = make(settings);
+  b->load(folder / "c.safetensors");
+  for (uint64_t i = 3; i < 5; ++i) train(*b, {tiny::batch(i, {2, 3})});
+  CHECK(state_of(*a) == state_of(*b));
+
+  const auto c = Session::open(folder / "c.safetensors", Log());
+  for (uint64_t i = 3; i < 5; ++i) train(*c, {tiny::batch(i, {2, 3})});
+  CHECK(state_of(*a) == state_of(*c));
+}
+
+static void test_wrong_checkpoints_change_nothing(void**) {
+  TemporaryFolder folder;
+  const auto session = make();
+  train(*session, {tiny::batch(1, {2, 3})});
+  const std::string before = state_of(*session);
+  make({{"model.hidden", "64"}})->save(folder / "other.safetensors");
+  CHECK_ERROR(MOE_ERR_DATA, "the checkpoint is of another model", session->load(folder / "other.safetensors"));
+  session->save(folder / "own.safetensors");
+  const std::string whole = read_file(folder / "own.safetensors");
+  write_file_atomic(folder / "short.safetensors", whole.substr(0, whole.size() - 7));
+  CHECK_ERROR(MOE_ERR_DATA, "short.safetensors", session->load(folder / "short.safetensors"));
+  std::string flipped = whole;
+  flipped[whole.size() / 2] = static_cast<char>(flipped[whole.size() / 2] ^ 4);
+  write_file_atomic(folder / "flipped.safetensors", flipped);
+  CHECK_ERROR(MOE_ERR_DATA, "checksum", session->load(folder / "flipped.safetensors"));
+  CHECK_ERROR(MOE_ERR_NOT_FOUND, "absent.safetensors", session->load(folder / "absent.safetensors"));
+  CHECK(state_of(*session) == before);
+  session->load(folder / "own.safetensors");
+  CHECK(state_of(*session) == before);
+}
+
+static void test_pretrained_tensors_get_their_own_rate(void**) {
+  TemporaryFolder folder;
+  make({{"seed", "9"}})->save(folder / "old.safetensors");
+  const std::vector<std::pair<std::string, std::string>> settings = {{"model.pretrained", folder / "old.safetensors"},
+                                                                     {"model.experts.groups", "by_class"},
+                                                                     {"optimizer.groups.pretrained.lr", "1e-5"},
+                                                                     {"optimizer.groups.new.lr", "1e-4"}};
+  const auto session = make(settings);
+  CHECK(session->get("optimizer.groups.pretrained.lr") == "1e-05");
+  CHECK(session->get("optimizer.groups.new.lr") == "0.0001");
+  CHECK(std::stoll(session->get("optimizer.groups.pretrained.parameters")) > 0);
+  CHECK(std::stoll(session->get("optimizer.groups.new.parameters")) > 0);
+  const auto source = make({{"seed", "9"}});
+  CHECK(at::equal(weight(*session, "backbone.conv1.conv1_1.conv.weight"),
+                  weight(*source, "backbone.conv1.conv1_1.conv.weight")));
+
+  // A resumed session knows the origin of its tensors although the file is gone.
+  session->save(folder / "c.safetensors");
+  remove_file(folder / "old.safetensors");
+  const auto again = Session::open(folder / "c.safetensors", Log());
+  CHECK(again->get("optimizer.groups.pretrained.parameters") == session->get("optimizer.groups.pretrained.parameters"));
+  CHECK_ERROR(MOE_ERR_NOT_FOUND, "old.safetensors", make(settings));
+}
+
+static void test_rates_and_keys(void**) {
+  const auto session = make({{"schedule.warmup_steps", "4"}});
+  const StepInfo info = train(*session, {tiny::batch(1, {2, 3})});
+  CHECK(!info.rates.empty());
+  CHECK_NEAR(info.rates[0].second, 1e-3 / 4, 1e-9);
+  session->set("optimizer.groups.default.lr", "0.5");
+  CHECK(session->get("optimizer.groups.default.lr") == "0.5");
+  CHECK_ERROR(MOE_ERR_INVALID_ARGUMENT, "expected a number > 0", session->set("optimizer.groups.default.lr", "-1"));
+  CHECK_ERROR(MOE_ERR_NOT_FOUND, "did you mean", (void)session->get("state.stepp"));
+  CHECK_ERROR(MOE_ERR_CONFIG, "fits none", make({{"train.freeze", "[nothing_like_this]"}}));
+  const auto frozen = make({{"train.freeze", "[^backbone]"}});
+  CHECK(std::stoll(frozen->get("model.trainable")) < std::stoll(frozen->get("model.parameters")));
+  const at::Tensor before = weight(*frozen, "backbone.conv1.conv1_1.conv.weight").detach().clone();
+  train(*frozen, {tiny::batch(1, {2, 3})});
+  CHECK(at::equal(before, weight(*frozen, "backbone.conv1.conv1_1.conv.weight")));
+}
+
+static void test_activation_checkpointing_keeps_the_bits(void**) {
+  const auto plain = make(), saved = make({{"train.checkpoint_activations", "true"}});
+  for (uint64_t i = 0; i < 2; ++i) {
+    CHECK(train(*plain, {tiny::batch(i, {2, 3})}).loss == train(*saved, {tiny::batch(i, {2, 3})}).loss);
+  }
+  CHECK(plain->digest() == saved->digest());
+}
+
+static void test_predictions_touch_nothing(void**) {
+  const auto session = make({{"ema.decay", "0.9"}});
+  train(*session, {tiny::batch(1, {2, 3})});
+  const std::string before = state_of(*session);
+  const Batch out = session->predict(tiny::batch(2, {1, 1, 1}));
+  CHECK(out.get("offsets").numel() == 4);
+  CHECK(state_of(*session) == before);
+}
+
+int main() {
+  at::set_num_threads(2);
+  const CMUnitTest tests[] = {cmocka_unit_test(test_same_seed_same_bits),
+                              cmocka_unit_test(test_loss_falls),
+                              cmocka_unit_test(test_accumulation_equals_large_batch),
+                              cmocka_unit_test(test_bad_batches_are_refused_and_nothing_is_queued),
+                              cmocka_unit_test(test_non_finite_loss_leaves_every_byte),
+                              cmocka_unit_test(test_stop_request_changes_nothing),
+                              cmocka_unit_test(test_fp16_overflow_skips_the_step),
+                              cmocka_unit_test(test_checkpoint_restores_to_the_bit),
+                              cmocka_unit_test(test_wrong_checkpoints_change_nothing),
+                              cmocka_unit_test(test_pretrained_tensors_get_their_own_rate),
+                              cmocka_unit_test(test_rates_and_keys),
+                              cmocka_unit_test(test_activation_checkpointing_keeps_the_bits),
+                              cmocka_unit_test(test_predictions_touch_nothing)};
+  return cmocka_run_group_tests_name("session", tests, nullptr, nullptr);
+}

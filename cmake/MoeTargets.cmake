@@ -34,6 +34,7 @@ function(moe_test name label)
   target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR}/tests)
   if(arg_TORCH)
     target_precompile_headers(${name} REUSE_FROM moe_pch)
+    target_compile_options(${name} PRIVATE -fPIC)  # as the precompiled header; an executable would get -fPIE
   endif()
   if(NOT arg_TIMEOUT)
     set(arg_TIMEOUT 300)

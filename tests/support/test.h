@@ -27,6 +27,7 @@ inline void check_near(double got, double want, double tolerance, const char* wh
 }
 #define CHECK_NEAR(got, want, tolerance) check_near((got), (want), (tolerance), #got, __FILE__, __LINE__)
 
+#undef CHECK  // the logging macro of torch's headers
 #define CHECK(condition)                                         \
   do {                                                           \
     if (!(condition)) {                                          \

@@ -42,6 +42,9 @@ class Module : public torch::nn::Module {
   virtual void init_own(const ParameterInit&) {}
 };
 
+// A parameter that nothing has filled yet: NaN, so that a forgotten init_own shows in the first loss.
+at::Tensor unset(at::IntArrayRef shape);
+
 // fan_in = shape[1] * kernel, fan_out = shape[0] * kernel, of a weight [out, in, kernel...].
 int64_t fan_in(const at::Tensor& weight);
 int64_t fan_out(const at::Tensor& weight);

@@ -30,6 +30,7 @@ class Backbone : public nn::Module {
   const std::vector<int64_t>& strides() const { return strides_; }
 
  private:
+  void add_stem();
   void freeze(int64_t freeze_at);
 
   BackboneOptions options_;

@@ -1,0 +1,128 @@
+#include "nn/layers.h"
+
+#include <ATen/ATen.h>
+
+#include "base/error.h"
+#include "tensor/checkpoint_fn.h"
+
+namespace moe::nn {
+
+Activation activation_by_name(const std::string& name) {
+  if (name == "none") return Activation::none;
+  if (name == "relu") return Activation::relu;
+  if (name == "gelu") return Activation::gelu;
+  if (name == "silu") return Activation::silu;
+  fail(MOE_ERR_CONFIG, "activation: expected none, relu, gelu or silu, got ", quoted(name));
+}
+
+at::Tensor activate(Activation activation, const at::Tensor& x) {
+  switch (activation) {
+    case Activation::none:
+      return x;
+    case Activation::relu:
+      return at::relu_(const_cast<at::Tensor&>(x));  // its backward needs the result alone
+    case Activation::gelu:
+      return at::gelu(x);
+    case Activation::silu:
+      return at::silu(x);
+  }
+  return x;
+}
+
+Linear::Linear(int64_t in, int64_t out, bool with_bias) {
+  weight = register_parameter("weight", unset({out, in}));
+  if (with_bias) bias = register_parameter("bias", unset({out}));
+}
+
+at::Tensor Linear::forward(const at::Tensor& x) const {
+  return at::linear(x, weight, bias);
+}
+
+void Linear::init_own(const ParameterInit& init) {
+  init.fan_in_uniform("weight", weight, weight.size(1));
+  if (bias.defined()) init.fan_in_uniform("bias", bias, weight.size(1));
+}
+
+LayerNorm::LayerNorm(int64_t features, double eps) : eps_(eps) {
+  weight = register_parameter("weight", unset({features}));
+  bias = register_parameter("bias", unset({features}));
+}
+
+at::Tensor LayerNorm::forward(const at::Tensor& x) const {
+  return at::layer_norm(x, weight.sizes(), weight, bias, eps_);
+}
+
+void LayerNorm::init_own(const ParameterInit&) {
+  ParameterInit::constant(weight, 1.0);
+  ParameterInit::constant(bias, 0.0);
+}
+
+Mlp::Mlp(int64_t in, int64_t hidden, int64_t out, int64_t depth, Activation activation) : activation_(activation) {
+  torch::nn::ModuleList list;
+  for (int64_t i = 0; i < depth; ++i) {
+    layers_.push_back(std::make_shared<Linear>(i == 0 ? in : hidden, i == depth - 1 ? out : hidden));
+    list->push_back(std::shared_ptr<torch::nn::Module>(layers_.back()));
+  }
+  register_module("layers", list);
+}
+
+at::Tensor Mlp::forward(const at::Tensor& x) const {
+  at::Tensor y = layers_.front()->forward(x);
+  for (size_t i = 1; i < layers_.size(); ++i) y = layers_[i]->forward(activate(activation_, y));
+  return y;
+}
+
+BatchNorm2d::BatchNorm2d(int64_t channels, bool frozen, double eps) : frozen_(frozen), eps_(eps) {
+  const auto add = [&](const char* name) {
+    return frozen ? register_buffer(name, unset({channels})) : register_parameter(name, unset({channels}));
+  };
+  weight = add("weight");
+  bias = add("bias");
+  running_mean = register_buffer("running_mean", unset({channels}));
+  running_var = register_buffer("running_var", unset({channels}));
+}
+
+at::Tensor BatchNorm2d::forward(const at::Tensor& x) {
+  constexpr double momentum = 0.1;
+  const bool batch_statistics = is_training() && !frozen_;
+  check(!batch_statistics || x.numel() > x.size(1), MOE_ERR_SHAPE,
+        "batch norm: expected more than one value per channel in training, got a batch of one 1x1 map");
+  const bool keep = batch_statistics && recomputing();
+  return at::batch_norm(x, weight, bias, keep ? at::Tensor() : running_mean, keep ? at::Tensor() : running_var,
+                        batch_statistics, momentum, eps_, /*cudnn_enabled=*/false);
+}
+
+void BatchNorm2d::init_own(const ParameterInit&) {
+  ParameterInit::constant(weight, 1.0);
+  ParameterInit::constant(bias, 0.0);
+  ParameterInit::constant(running_mean, 0.0);
+  ParameterInit::constant(running_var, 1.0);
+}
+
+Conv2d::Conv2d(int64_t in, int64_t out, ConvOptions options) : options_(options) {
+  if (options_.padding < 0) options_.padding = (options_.kernel - 1) / 2;
+  const at::Tensor values = unset({out, in, options_.kernel, options_.kernel});
+  weight = register_parameter("weight", values.contiguous(at::MemoryFormat::ChannelsLast));
+  if (options_.bias) bias = register_parameter("bias", unset({out}));
+}
+
+at::Tensor Conv2d::forward(const at::Tensor& x) const {
+  return at::conv2d(x, weight, bias, {options_.stride, options_.stride}, {options_.padding, options_.padding});
+}
+
+void Conv2d::init_own(const ParameterInit& init) {
+  init.fan_in_uniform("weight", weight, fan_in(weight));
+  if (bias.defined()) init.fan_in_uniform("bias", bias, fan_in(weight));
+}
+
+ConvNorm::ConvNorm(int64_t in, int64_t out, ConvOptions options, Activation activation, bool frozen_norm)
+    : activation_(activation) {
+  conv_ = register_module("conv", std::make_shared<Conv2d>(in, out, options));
+  norm_ = register_module("norm", std::make_shared<BatchNorm2d>(out, frozen_norm));
+}
+
+at::Tensor ConvNorm::forward(const at::Tensor& x) {
+  return activate(activation_, norm_->forward(conv_->forward(x)));
+}
+
+}  // namespace moe::nn

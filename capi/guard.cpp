@@ -1,0 +1,108 @@
+#include "guard.h"
+
+#include <ATen/Parallel.h>
+#include <c10/util/Exception.h>
+#include <pthread.h>
+
+#include <atomic>
+#include <cstring>
+#include <mutex>
+#include <new>
+
+namespace moe::capi {
+
+static thread_local moe_error_info last = MOE_ERROR_INFO_INIT;
+static std::atomic<bool> forked_child{false};
+static std::atomic<int32_t> wanted_threads{0};  // 0: never set
+
+const moe_error_info& last_error() noexcept {
+  return last;
+}
+
+// The longest prefix of at most `limit` bytes that does not cut a UTF-8 character in two.
+static size_t cut(std::string_view text, size_t limit) noexcept {
+  if (text.size() <= limit) return text.size();
+  while (limit > 0 && (static_cast<unsigned char>(text[limit]) & 0xC0) == 0x80) --limit;
+  return limit;
+}
+
+moe_status record(moe_status status, std::string_view message, int32_t line, int32_t column) noexcept {
+  const size_t length = cut(message, sizeof(last.text) - 1);
+  for (size_t i = 0; i < length; ++i) {
+    const auto c = static_cast<unsigned char>(message[i]);
+    last.text[i] = c < 0x20 || c == 0x7F ? ' ' : message[i];
+  }
+  last.text[length] = '\0';
+  last.status = status;
+  last.line = line;
+  last.column = column;
+  return status;
+}
+
+static moe_status record_out_of_memory() noexcept {
+  return record(MOE_ERR_OUT_OF_MEMORY, "out of memory: an allocation failed, nothing was changed");
+}
+
+// LibTorch's CPU allocator reports a failed allocation as a plain c10::Error; only its text tells.
+static bool is_out_of_memory(const char* message) noexcept {
+  return std::strstr(message, "can't allocate memory") != nullptr;
+}
+
+static moe_status record_torch_error(const c10::Error& error) noexcept {
+  const char* message = error.what_without_backtrace();
+  if (is_out_of_memory(message)) return record_out_of_memory();
+  return record(MOE_ERR_INTERNAL, message);
+}
+
+moe_status record_current_exception() noexcept {
+  try {
+    throw;
+  } catch (const Error& error) {
+    return record(error.status(), error.what(), error.where().line, error.where().column);
+  } catch (const std::bad_alloc&) {
+    return record_out_of_memory();
+  } catch (const c10::OutOfMemoryError&) {
+    return record_out_of_memory();
+  } catch (const c10::Error& error) {
+    return record_torch_error(error);
+  } catch (const std::exception& error) {
+    return record(MOE_ERR_INTERNAL, error.what());
+  } catch (...) {
+    return record(MOE_ERR_INTERNAL, "an exception that is no std::exception reached the boundary");
+  }
+}
+
+bool in_forked_child() noexcept {
+  return forked_child.load(std::memory_order_relaxed);
+}
+
+static void watch_forks() {
+  static std::once_flag once;
+  std::call_once(once, [] { pthread_atfork(nullptr, nullptr, [] { forked_child.store(true); }); });
+}
+
+static void adopt_thread_count() {
+  static thread_local int32_t adopted = 0;
+  const int32_t wanted = wanted_threads.load();
+  if (wanted == adopted) {
+    at::internal::lazy_init_num_threads();
+    return;
+  }
+  at::set_num_threads(wanted);
+  adopted = wanted;
+}
+
+void set_threads(int32_t threads) {
+  wanted_threads.store(threads);
+  adopt_thread_count();
+}
+
+void enter() {
+  check(!in_forked_child(), MOE_ERR_STATE,
+        "this process was forked after its parent used libmoe: expected fork + exec before the first call, got fork "
+        "alone");
+  watch_forks();
+  adopt_thread_count();
+}
+
+}  // namespace moe::capi

@@ -87,11 +87,14 @@ std::string KeyIndex::suggestion(const std::string& path) const {
   std::vector<std::string> names;
   for (const Key& key : keys_) names.push_back(fill_names(key.path, path));
   for (const std::string& section : sections_) names.push_back(fill_names(section, path));
-  std::vector<std::string> near = nearest(path, names, 2);
+  std::vector<std::string> near;
+  const auto add = [&](const std::string& name) {
+    if (near.size() < 3 && std::find(near.begin(), near.end(), name) == near.end()) near.push_back(name);
+  };
   for (const std::string& name : names) {
-    const bool listed = std::find(near.begin(), near.end(), name) != near.end();
-    if (near.size() < 3 && !listed && last_segment(name) == last_segment(path)) near.push_back(name);
+    if (last_segment(name) == last_segment(path)) add(name);
   }
+  for (const std::string& name : nearest(path, names, 2)) add(name);
   if (near.empty()) return "";
   for (std::string& name : near) name = quote(name);
   return ", did you mean " + join(near, " or ") + "?";

@@ -19,7 +19,7 @@ class KeyIndex {
   bool is_section(const std::string& path) const;     // some key lies below it; "" is one
   bool is_user_named(const std::string& path) const;  // the last segment is a name that the user chose
 
-  // ", did you mean \"optimizer.lr\"?": near full paths, and keys of the same name in other sections.
+  // ", did you mean \"optimizer.lr\"?": keys of the same name in other sections, then near paths.
   std::string suggestion(const std::string& path) const;
 
  private:

@@ -1,4 +1,5 @@
-// One split of a data set: samples by index. A source decodes and transforms; the loader orders, prefetches and collates.
+// One split of a data set: samples by index. A source decodes and transforms; the loader orders, prefetches and
+// collates.
 #pragma once
 
 #include <cstdint>
@@ -12,18 +13,26 @@
 
 namespace moe {
 
+// A line for a person about the data set. level: MOE_LOG_*.
+struct Note {
+  int32_t level;
+  std::string line;
+};
+
 // Thread-safe: load() is called by several workers at once.
 class Source {
  public:
   virtual ~Source() = default;
   virtual int64_t size() const = 0;
   virtual BatchSpec spec() const = 0;  // of the fields load() gives; more than the task needs is fine
-  // Sample `index`, decoded, augmented (training) and ready to be collated. Everything random comes from `rng`. Throws an
-  // Error that names the file when the sample cannot be read.
+  // Sample `index`, decoded, augmented (training) and ready to be collated. Everything random comes from `rng`. Throws
+  // an Error that names the file when the sample cannot be read.
   virtual Batch load(int64_t index, Rng rng) const = 0;
   virtual std::string file_name(int64_t index) const = 0;
   virtual int64_t image_id(int64_t index) const = 0;
   virtual std::vector<std::string> class_names() const = 0;
+  // What was noticed since the last call: a summary after opening, warnings about labels that were left out.
+  virtual std::vector<Note> take_notes() const { return {}; }
 };
 
 // Opens a split ("train" or "val") as the config's `data.` section says.

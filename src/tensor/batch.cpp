@@ -167,6 +167,15 @@ static at::Tensor gather_offsets(const std::string& rows_field, const std::vecto
   return offsets;
 }
 
+// Pictures [C, H, W] whose memory is in H, W, C order give a channels_last batch, the order that convolutions want.
+static at::Tensor stack_dense(const std::vector<at::Tensor>& parts) {
+  const at::Tensor& first = parts[0];
+  if (first.dim() != 3 || first.size(0) < 2 || first.stride(0) != 1) return at::stack(parts);
+  std::vector<at::Tensor> rows;
+  for (const at::Tensor& part : parts) rows.push_back(part.permute({1, 2, 0}));
+  return at::stack(rows).permute({0, 3, 1, 2});
+}
+
 Batch collate(const BatchSpec& spec, const std::vector<Batch>& samples) {
   Batch out;
   for (const FieldSpec& field : spec) {
@@ -174,7 +183,7 @@ Batch collate(const BatchSpec& spec, const std::vector<Batch>& samples) {
     std::vector<at::Tensor> parts;
     for (const Batch& sample : samples) parts.push_back(sample.get(field.name));
     const bool ragged = field.layout == FieldSpec::Layout::ragged;
-    out.set(field.name, ragged ? at::cat(parts) : at::stack(parts));
+    out.set(field.name, ragged ? at::cat(parts) : stack_dense(parts));
     if (ragged && !out.has(field.offsets)) out.set(field.offsets, gather_offsets(field.name, samples));
   }
   return out;

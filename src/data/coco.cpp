@@ -1,0 +1,117 @@
+// COCO json for boxes. Masks are skipped while parsing: only bbox, area and iscrowd of an annotation are used.
+#include <algorithm>
+#include <map>
+#include <unordered_map>
+
+#include "base/files.h"
+#include "data/detection_set.h"
+#include "data/json_file.h"
+
+namespace moe {
+
+namespace {
+
+using Categories = std::map<int64_t, std::string>;  // by id, so in the order of the labels
+
+Categories read_categories(const JsonNode& list) {
+  Categories categories;
+  for (size_t i = 0; i < list.size(); ++i) {
+    const JsonNode id = list.at(i).member("id");
+    if (!categories.emplace(id.integer(), list.at(i).member("name").text()).second) id.fail("a category id of its own");
+  }
+  return categories;
+}
+
+std::vector<std::string> class_list(const Config& config, const Categories& categories) {
+  std::vector<std::string> names = config.texts("data.classes");
+  if (!names.empty()) return names;
+  for (const auto& [id, name] : categories) names.push_back(name);
+  return names;
+}
+
+struct Pictures {
+  std::vector<PictureRecord> records;  // by rising id
+  std::unordered_map<int64_t, size_t> index_of_id;
+};
+
+Pictures read_pictures(const JsonNode& list, const std::string& folder) {
+  Pictures out;
+  for (size_t i = 0; i < list.size(); ++i) {
+    const JsonNode item = list.at(i);
+    PictureRecord picture{join_path(folder, item.member("file_name").text()), item.member("id").integer()};
+    if (item.has("width")) picture.width = item.member("width").integer();
+    if (item.has("height")) picture.height = item.member("height").integer();
+    if (!out.index_of_id.emplace(picture.id, 0).second) item.member("id").fail("an image id of its own");
+    out.records.push_back(std::move(picture));
+  }
+  std::sort(out.records.begin(), out.records.end(), [](const auto& a, const auto& b) { return a.id < b.id; });
+  for (size_t i = 0; i < out.records.size(); ++i) out.index_of_id[out.records[i].id] = i;
+  return out;
+}
+
+ObjectRecord read_annotation(const JsonNode& item, int64_t id, const TypeMeaning& meaning) {
+  const JsonNode box = item.member("bbox");
+  if (box.size() != 4) box.fail("[x, y, width, height]");
+  ObjectRecord object{box.at(0).number(), box.at(1).number(), box.at(2).number(), box.at(3).number()};
+  object.area = item.has("area") ? item.member("area").number() : object.width * object.height;
+  object.label = meaning.label;
+  object.id = id;
+  const bool crowd = item.has("iscrowd") && item.member("iscrowd").integer() != 0;
+  object.ignored = crowd || meaning.kind == TypeMeaning::Kind::ignore;
+  return object;
+}
+
+class AnnotationReader {
+ public:
+  AnnotationReader(const ClassTable& table, const Categories& categories, Pictures& pictures)
+      : table_(table), categories_(categories), pictures_(pictures) {}
+
+  void read(const JsonNode& item, size_t index) {
+    const JsonNode image = item.member("image_id");
+    const auto picture = pictures_.index_of_id.find(image.integer());
+    if (picture == pictures_.index_of_id.end()) image.fail("the id of one of the images");
+    const TypeMeaning meaning = meaning_of(item.member("category_id"));
+    // Files without ids exist; the reference evaluator would number them in this order.
+    const int64_t id = item.has("id") ? item.member("id").integer() : static_cast<int64_t>(index) + 1;
+    zero_ids_ += id == 0;
+    if (meaning.kind == TypeMeaning::Kind::drop) return;
+    pictures_.records[picture->second].objects.push_back(read_annotation(item, id, meaning));
+  }
+
+  int64_t zero_ids() const { return zero_ids_; }
+
+ private:
+  TypeMeaning meaning_of(const JsonNode& category) const {
+    const auto found = categories_.find(category.integer());
+    if (found == categories_.end()) category.fail("the id of one of the categories");
+    const auto meaning = table_.find(found->second);
+    if (!meaning) category.fail(text(table_.expected(), " for the category ", quote(found->second)));
+    return *meaning;
+  }
+
+  const ClassTable& table_;
+  const Categories& categories_;
+  Pictures& pictures_;
+  int64_t zero_ids_ = 0;
+};
+
+}  // namespace
+
+DetectionSet read_coco(const Config& config, const SplitPlace& place) {
+  const std::string path = join_path(place.root, place.annotations);
+  const JsonFile file(path, {"segmentation", "licenses", "info"});
+  const Categories categories = read_categories(file.root().member("categories"));
+  const ClassTable table(config, class_list(config, categories), {});
+  Pictures pictures = read_pictures(file.root().member("images"), join_path(place.root, place.images));
+  AnnotationReader reader(table, categories, pictures);
+  const JsonNode annotations = file.root().member("annotations");
+  for (size_t i = 0; i < annotations.size(); ++i) reader.read(annotations.at(i), i);
+  DetectionSet set{table.classes(), std::move(pictures.records), {}};
+  if (reader.zero_ids() > 0) {
+    set.notes.push_back({MOE_LOG_WARNING, text(path, ": ", reader.zero_ids(),
+                                               " annotations have the id 0, which pycocotools never counts as found")});
+  }
+  return set;
+}
+
+}  // namespace moe

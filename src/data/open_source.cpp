@@ -1,0 +1,113 @@
+// From the `data.` section of a config to a source: which reader, which place, which options.
+#include <algorithm>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "data/detection_source.h"
+
+namespace moe {
+
+static constexpr int64_t kMegabyte = 1'000'000;
+
+static SplitPlace split_place(const Config& config, const std::string& split) {
+  const std::string section = "data." + split + ".";
+  SplitPlace place;
+  place.root = config.text(section + "root");
+  if (place.root.empty()) place.root = config.text("data.root");
+  if (place.root.empty()) config.fail_at("data.root", "expected the folder of the data set, got none");
+  place.split = config.text(section + "split");
+  place.split_file = config.text("data.split_file");
+  place.annotations = config.text(section + "annotations");
+  place.images = config.text(section + "images");
+  return place;
+}
+
+static DetectionSet read_set(const Config& config, const std::string& split) {
+  const SplitPlace place = split_place(config, split);
+  if (config.text("data.format") == "dair_v2x_i") return read_dair_v2x(config, place);
+  if (place.annotations.empty()) {
+    config.fail_at("data." + split + ".annotations", "expected the COCO json of the split, got none");
+  }
+  return read_coco(config, place);
+}
+
+// The same pictures for the same seed, in their old order.
+static void keep_subset(DetectionSet& set, const Config& config) {
+  const int64_t wanted = config.integer("data.subset"), all = static_cast<int64_t>(set.pictures.size());
+  if (wanted == 0 || wanted >= all) return;
+  Rng rng(static_cast<uint64_t>(config.integer("seed")), "subset");
+  std::vector<int64_t> chosen = permutation(rng, all);
+  chosen.resize(static_cast<size_t>(wanted));
+  std::sort(chosen.begin(), chosen.end());
+  std::vector<PictureRecord> pictures;
+  for (const int64_t index : chosen) pictures.push_back(std::move(set.pictures[static_cast<size_t>(index)]));
+  set.pictures = std::move(pictures);
+  set.notes.push_back({MOE_LOG_INFO, text("data.subset: ", wanted, " of ", all, " training pictures, drawn by seed")});
+}
+
+// "data/train: 2029 pictures, 17518 objects (car 9120, truck 12), 3 ignored"
+static Note summary(const DetectionSet& set, const std::string& split) {
+  std::vector<int64_t> counts(set.classes.size());
+  int64_t targets = 0, ignored = 0;
+  for (const PictureRecord& picture : set.pictures) {
+    for (const ObjectRecord& object : picture.objects) {
+      ignored += object.ignored;
+      targets += !object.ignored;
+      if (!object.ignored) ++counts[static_cast<size_t>(object.label)];
+    }
+  }
+  std::vector<std::string> parts;
+  for (size_t i = 0; i < counts.size(); ++i) parts.push_back(text(set.classes[i], " ", counts[i]));
+  return {MOE_LOG_INFO, text("data, ", split, ": ", set.pictures.size(), " pictures, ", targets, " objects (",
+                             join(parts, ", "), "), ", ignored, " ignored regions")};
+}
+
+static DetectionOptions read_options(const Config& config) {
+  const std::vector<int64_t> size = config.integers("data.size");
+  if (size.size() != 2) config.fail_at("data.size", text("expected [height, width], got ", size.size(), " numbers"));
+  DetectionOptions options;
+  options.input = {size[0], size[1]};
+  options.fit = config.text("data.resize") == "stretch" ? Fit::stretch : Fit::letterbox;
+  if (config.boolean("data.cache")) options.cache_bytes = config.integer("data.cache_mb") * kMegabyte;
+  return options;
+}
+
+static void read_augmentation(const Config& config, DetectionOptions& options) {
+  options.augment = true;
+  options.flip = config.number("data.augment.flip");
+  options.photometric = config.number("data.augment.photometric");
+  options.zoom_out = config.number("data.augment.zoom_out");
+  options.zoom_max = config.number("data.augment.zoom_max");
+  options.iou_crop = config.number("data.augment.iou_crop");
+}
+
+std::unique_ptr<Source> open_source(const Config& config, const std::string& split) {
+  const bool training = split == "train";
+  check(training || split == "val", MOE_ERR_INVALID_ARGUMENT, "split: expected train or val, got ", quote(split));
+  DetectionOptions options = read_options(config);
+  if (training) read_augmentation(config, options);
+  options.truth = !training;
+  DetectionSet set = read_set(config, split);
+  check(!set.pictures.empty(), MOE_ERR_DATA, split_place(config, split).root, ": split ", split,
+        ": expected at least one picture, got none");
+  if (training) keep_subset(set, config);
+  set.notes.push_back(summary(set, split));
+  return std::make_unique<DetectionSource>(std::move(set), options);
+}
+
+std::unique_ptr<Source> open_files(const Config& config, const std::vector<std::string>& paths) {
+  check(!paths.empty(), MOE_ERR_DATA, "files: expected at least one picture, got none");
+  DetectionOptions options = read_options(config);
+  options.labelled = false;
+  DetectionSet set{config.texts("data.classes"), {}, {}};
+  for (const std::string& path : paths) {
+    check(exists(path), MOE_ERR_NOT_FOUND, path, ": expected a picture file, got none");
+    PictureRecord picture;
+    picture.path = path;
+    picture.id = static_cast<int64_t>(set.pictures.size()) + 1;
+    set.pictures.push_back(std::move(picture));
+  }
+  return std::make_unique<DetectionSource>(std::move(set), options);
+}
+
+}  // namespace moe

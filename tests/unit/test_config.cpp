@@ -109,7 +109,7 @@ static void wrong_settings_name_the_right_ones(void**) {
       {"train: {milestones: [1.5]}\n", MOE_ERR_CONFIG, "got element 1: 1.5"},
       {"train: {milestones: 3}\n", MOE_ERR_CONFIG, "expected a list of integers >= 1, got 3 (write a list: [3])"},
       {"train: {milestones: [1, 0]}\n", MOE_ERR_CONFIG,
-       "toy.yml:2:21: train.milestones: expected an integer >= 1, got element 2: 0"},
+       "toy.yml:2:21: train.milestones: expected a list of integers >= 1, got element 2: 0"},
       {"optimizer: {betas: [0.9, fast]}\n", MOE_ERR_CONFIG, "got element 2: \"fast\""},
       {"train: {freeze: [[a]]}\n", MOE_ERR_CONFIG, "got element 1: a list"},
   };

@@ -1,10 +1,15 @@
 #include "tensor/checkpoint_fn.h"
 
+#include <torch/csrc/autograd/functions/utils.h>
 #include <torch/torch.h>
+
+#include <algorithm>
 
 #include "tensor/scope.h"
 
 namespace moe {
+
+using torch::autograd::variable_list;
 
 static thread_local bool is_recomputing = false;
 
@@ -15,61 +20,77 @@ bool recomputing() {
 namespace {
 
 struct RecomputeScope {
-  RecomputeScope() { is_recomputing = true; }
-  ~RecomputeScope() { is_recomputing = false; }
+  RecomputeScope() : before_(is_recomputing) { is_recomputing = true; }
+  ~RecomputeScope() { is_recomputing = before_; }
+
+ private:
+  bool before_;
 };
 
-struct SavedMode {
-  bool autocast;
-  at::ScalarType dtype;
+// Without gradients a cast weight must not enter autocast's cache: a later use with gradients would find a copy that is
+// cut off from the parameter.
+struct NoCastCache {
+  NoCastCache() : before_(at::autocast::is_autocast_cache_enabled()) {
+    at::autocast::set_autocast_cache_enabled(false);
+  }
+  ~NoCastCache() { at::autocast::set_autocast_cache_enabled(before_); }
+
+ private:
+  bool before_;
 };
+
+// The second run starts and ends with an empty cache: it must not join the graph of the first.
+struct FreshCastCache {
+  FreshCastCache() { at::autocast::clear_cache(); }
+  ~FreshCastCache() { at::autocast::clear_cache(); }
+};
+
+std::optional<at::ScalarType> autocast_now() {
+  if (!at::autocast::is_autocast_enabled(at::kCPU)) return std::nullopt;
+  return at::autocast::get_autocast_dtype(at::kCPU);
+}
+
+struct Holder : torch::CustomClassHolder {
+  TensorFunction fn;
+  std::optional<at::ScalarType> autocast;
+};
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
 
 struct CheckpointFunction : torch::autograd::Function<CheckpointFunction> {
-  static torch::autograd::variable_list forward(torch::autograd::AutogradContext* context,
-                                                const std::shared_ptr<TensorFunction>& fn,
-                                                torch::autograd::variable_list inputs) {
-    context->saved_data["fn"] = c10::make_intrusive<Holder>(fn, current_mode());
-    context->save_for_backward(inputs);
-    at::NoGradGuard no_grad;
-    return (*fn)(inputs);
+  // anchor: an input that wants a gradient, so that the parameters of fn get theirs even when no other input wants one.
+  static variable_list forward(AutogradContext* context, const c10::intrusive_ptr<Holder>& holder,
+                               const at::Tensor& anchor, at::TensorList inputs) {
+    (void)anchor;
+    context->saved_data["block"] = at::IValue::make_capsule(holder);
+    context->save_for_backward(inputs.vec());
+    context->set_materialize_grads(false);
+    const NoCastCache no_cache;
+    return holder->fn(inputs.vec());
   }
 
-  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
-                                                 const torch::autograd::variable_list& gradients) {
-    const auto holder = context->saved_data["fn"].toCapsule();
-    const auto& saved = static_cast<const Holder&>(*holder);
-    torch::autograd::variable_list inputs;
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    const auto capsule = context->saved_data["block"].toCapsule();
+    variable_list inputs;
     for (const at::Tensor& input : context->get_saved_variables()) {
       inputs.push_back(input.defined() ? input.detach().requires_grad_(input.requires_grad()) : input);
     }
-    run_again(saved, inputs, gradients);
-    torch::autograd::variable_list out = {at::Tensor()};  // for `fn`
+    run_again(static_cast<const Holder&>(*capsule), inputs, gradients);
+    variable_list out = {at::Tensor(), at::Tensor()};  // holder, anchor
     for (const at::Tensor& input : inputs) out.push_back(input.defined() ? input.grad() : at::Tensor());
     return out;
   }
 
  private:
-  struct Holder : torch::CustomClassHolder {
-    Holder(std::shared_ptr<TensorFunction> function, SavedMode at_forward)
-        : fn(std::move(function)), mode(at_forward) {}
-    std::shared_ptr<TensorFunction> fn;
-    SavedMode mode;
-  };
-
-  static SavedMode current_mode() {
-    return {at::autocast::is_autocast_enabled(at::kCPU), at::autocast::get_autocast_dtype(at::kCPU)};
-  }
-
-  static void run_again(const Holder& saved, const torch::autograd::variable_list& inputs,
-                        const torch::autograd::variable_list& gradients) {
-    at::AutoGradMode with_grad(true);
-    RecomputeScope recompute;
-    std::optional<at::ScalarType> dtype;
-    if (saved.mode.autocast) dtype = saved.mode.dtype;
-    torch::autograd::variable_list outputs, wanted;
+  static void run_again(const Holder& holder, const variable_list& inputs, const variable_list& gradients) {
+    const at::AutoGradMode with_grad(true);
+    const RecomputeScope recompute;
+    variable_list outputs, wanted;
     {
-      AutocastScope scope(dtype);
-      const torch::autograd::variable_list again = (*saved.fn)(inputs);
+      const FreshCastCache fresh;
+      const AutocastScope scope(holder.autocast);
+      const variable_list again = holder.fn(inputs);
       for (size_t i = 0; i < again.size(); ++i) {
         if (!again[i].requires_grad() || !gradients[i].defined()) continue;
         outputs.push_back(again[i]);
@@ -84,7 +105,11 @@ struct CheckpointFunction : torch::autograd::Function<CheckpointFunction> {
 
 std::vector<at::Tensor> checkpointed(const TensorFunction& fn, const std::vector<at::Tensor>& inputs) {
   if (!at::GradMode::is_enabled()) return fn(inputs);
-  return CheckpointFunction::apply(std::make_shared<TensorFunction>(fn), inputs);
+  const auto holder = c10::make_intrusive<Holder>();
+  holder->fn = fn;
+  holder->autocast = autocast_now();
+  const at::Tensor anchor = at::empty({0}).requires_grad_();
+  return CheckpointFunction::apply(holder, anchor, at::TensorList(inputs));
 }
 
 }  // namespace moe

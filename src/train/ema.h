@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "train/chunks.h"
+
 namespace moe {
 
 class Ema {
@@ -21,7 +23,8 @@ class Ema {
   double decay_at(int64_t update) const;
   const std::vector<std::pair<std::string, at::Tensor>>& averages() const { return averages_; }
 
-  // While it lives, the network holds the averages; its own weights come back at the end.
+  // While it lives, the network holds the averages, and averages() its own weights, which come back at the end. Its
+  // constructor throws MOE_ERR_STATE while another one lives; update() must not be called meanwhile.
   class Swap {
    public:
     explicit Swap(Ema* ema);  // nullptr: nothing happens
@@ -37,7 +40,9 @@ class Ema {
   void exchange() noexcept;
   double decay_, warmup_;
   int64_t updates_ = 0;
+  bool swapped_ = false;
   std::vector<std::pair<std::string, at::Tensor>> live_, averages_;
+  std::vector<Chunk> chunks_;
 };
 
 }  // namespace moe

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstring>
@@ -72,7 +73,8 @@ static void test_round_trip(void**) {
     file.tensors.emplace_back(name + ".scalar", at::ones({}, dtype));
     file.tensors.emplace_back(name + ".empty", at::empty({2, 0, 3}, dtype));
   }
-  file.tensors.emplace_back("channels_last", normal_tensor(rng, {2, 3, 4, 5}).contiguous(at::MemoryFormat::ChannelsLast));
+  file.tensors.emplace_back("channels_last",
+                            normal_tensor(rng, {2, 3, 4, 5}).contiguous(at::MemoryFormat::ChannelsLast));
   file.tensors.emplace_back("transposed", normal_tensor(rng, {4, 6}).t());
   file.tensors.emplace_back("expanded", normal_tensor(rng, {1, 6}).expand({3, 6}));
   file.tensors.emplace_back("grad", normal_tensor(rng, {2}).requires_grad_());
@@ -106,10 +108,12 @@ static void test_no_tensors(void**) {
 static void test_refuses_to_save(void**) {
   TemporaryFolder folder;
   const at::Tensor one = at::ones({1});
-  CHECK_ERROR(MOE_ERR_INVALID_ARGUMENT, "different names", save_safetensors(folder / "a", {{}, {{"x", one}, {"x", one}}}));
+  CHECK_ERROR(MOE_ERR_INVALID_ARGUMENT, "different names",
+              save_safetensors(folder / "a", {{}, {{"x", one}, {"x", one}}}));
   CHECK_ERROR(MOE_ERR_INVALID_ARGUMENT, "__metadata__", save_safetensors(folder / "a", {{}, {{"__metadata__", one}}}));
   CHECK_ERROR(MOE_ERR_INVALID_ARGUMENT, "UTF-8", save_safetensors(folder / "a", {{}, {{"\xff", one}}}));
-  CHECK_ERROR(MOE_ERR_DTYPE, "ComplexFloat", save_safetensors(folder / "a", {{}, {{"x", at::ones({1}, at::kComplexFloat)}}}));
+  CHECK_ERROR(MOE_ERR_DTYPE, "ComplexFloat",
+              save_safetensors(folder / "a", {{}, {{"x", at::ones({1}, at::kComplexFloat)}}}));
   CHECK_ERROR(MOE_ERR_DTYPE, "none", save_safetensors(folder / "a", {{}, {{"x", at::Tensor()}}}));
   CHECK_ERROR(MOE_ERR_NOT_FOUND, "absent/a.tmp", save_safetensors(folder / "absent/a", {{}, {{"x", one}}}));
   CHECK(list_directory(folder.path()).empty());
@@ -172,7 +176,8 @@ static const BadHeader kBadHeaders[] = {
     {R"({"a":{"dtype":"U8","shape":[2],"data_offsets":[0,1]}})", 1, "expected 2 bytes for its dtype and shape, got 1"},
     {R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,18446744073709551615]}})", 1, "within the 1 bytes"},
     {R"({"a":{"dtype":"U8","shape":[18446744073709551615],"data_offsets":[0,1]}})", 1, "below 2^63"},
-    {R"({"a":{"dtype":"F64","shape":[2305843009213693952,2305843009213693952],"data_offsets":[0,0]}})", 0, "below 2^63"},
+    {R"({"a":{"dtype":"F64","shape":[2305843009213693952,2305843009213693952],"data_offsets":[0,0]}})", 0,
+     "below 2^63"},
     {R"({"a":{"dtype":"F64","shape":[2305843009213693952,8,0],"data_offsets":[0,0]}})", 0, "below 2^63"},
     {R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1],"x":1}})", 1, "got \"x\""},
     {R"({"a":{"dtype":"U8","dtype":"U8","shape":[1],"data_offsets":[0,1]}})", 1, "field \"dtype\" appears twice"},
@@ -202,7 +207,8 @@ static void test_bad_headers(void**) {
   write_raw(folder / "bad", foreign_file(R"({"a":{"dtype":"BOOL","shape":[1],"data_offsets":[0,1]}})", 0) + "\x02");
   CHECK_ERROR(MOE_ERR_DATA, "expected booleans of 0 or 1", load_safetensors(folder / "bad"));
   write_raw(folder / "bad", std::string("\0\0\0\0\0\0\0\x7f{}", 10));
-  CHECK_ERROR(MOE_ERR_DATA, "expected a safetensors header of at most 100000000 bytes", load_safetensors(folder / "bad"));
+  CHECK_ERROR(MOE_ERR_DATA, "expected a safetensors header of at most 100000000 bytes",
+              load_safetensors(folder / "bad"));
 }
 
 static void test_foreign_file_in_any_order(void**) {
@@ -254,11 +260,16 @@ static void test_read_only_folder(void**) {
 
 int main() {
   const CMUnitTest tests[] = {
-      cmocka_unit_test(test_round_trip),       cmocka_unit_test(test_order_and_padding),
-      cmocka_unit_test(test_no_tensors),       cmocka_unit_test(test_refuses_to_save),
-      cmocka_unit_test(test_every_truncation), cmocka_unit_test(test_every_bit_flip),
-      cmocka_unit_test(test_bad_headers),      cmocka_unit_test(test_foreign_file_in_any_order),
-      cmocka_unit_test(test_paths),            cmocka_unit_test(test_full_disk),
+      cmocka_unit_test(test_round_trip),
+      cmocka_unit_test(test_order_and_padding),
+      cmocka_unit_test(test_no_tensors),
+      cmocka_unit_test(test_refuses_to_save),
+      cmocka_unit_test(test_every_truncation),
+      cmocka_unit_test(test_every_bit_flip),
+      cmocka_unit_test(test_bad_headers),
+      cmocka_unit_test(test_foreign_file_in_any_order),
+      cmocka_unit_test(test_paths),
+      cmocka_unit_test(test_full_disk),
       cmocka_unit_test(test_read_only_folder),
   };
   return cmocka_run_group_tests(tests, nullptr, nullptr);

@@ -22,11 +22,12 @@ static void test_python_reads_ours(void**) {
   TemporaryFolder folder;
   SafetensorsFile file;
   file.metadata = {{"key", "value"}};
-  for (at::ScalarType dtype : {at::kBool, at::kByte, at::kChar, at::kShort, at::kInt, at::kLong, at::kHalf, at::kBFloat16,
-                               at::kFloat, at::kDouble}) {
+  for (at::ScalarType dtype : {at::kBool, at::kByte, at::kChar, at::kShort, at::kInt, at::kLong, at::kHalf,
+                               at::kBFloat16, at::kFloat, at::kDouble}) {
     file.tensors.emplace_back(c10::toString(dtype), at::tensor({0, 1, 1, 0, 1, 0}).reshape({2, 3}).to(dtype));
   }
-  file.tensors.emplace_back("channels_last", at::arange(24, at::kFloat).reshape({1, 2, 3, 4}).to(at::MemoryFormat::ChannelsLast));
+  file.tensors.emplace_back("channels_last",
+                            at::arange(24, at::kFloat).reshape({1, 2, 3, 4}).to(at::MemoryFormat::ChannelsLast));
   file.tensors.emplace_back("empty", at::empty({0, 3}));
   file.tensors.emplace_back("scalar", at::full({}, 2.5));
   save_safetensors(folder / "ours.safetensors", file);

@@ -40,20 +40,21 @@
  * Results. Every call returns a moe_status: 0 is success, MOE_END the end of a sequence, everything above an error. On an
  *   error no out-parameter is written and moe_last_error() of the same thread holds one line of text: what was expected, what
  *   came, and where. A success does not clear that text: read it only after an error. `_free` and `_close` return nothing
- *   and accept NULL. A required pointer that is NULL is MOE_ERR_INVALID_ARGUMENT, never a crash.
+ *   and accept NULL. A required pointer that is NULL, or a constant or index out of range, is MOE_ERR_INVALID_ARGUMENT, never
+ *   a crash. Every call may also return MOE_ERR_OUT_OF_MEMORY, having changed nothing.
  * Ownership. What `_create`, `_load`, `_parse` and `_open` give is the caller's until the matching `_free` or `_close`.
  *   Everything passed in is read during the call only; nothing of it is kept. Results are copied into the caller's memory; no
  *   pointer into the library's memory is handed out, except static strings, which stay valid for ever.
  * Text is UTF-8 with a terminating NUL. A call that fills a buffer takes (`buffer`, `capacity`, `needed`): `*needed` always
  *   receives the full size in bytes, NUL included, if `needed` is not NULL; with too small a capacity the buffer stays
  *   untouched and MOE_ERR_BUFFER_TOO_SMALL comes back. A NULL buffer with capacity 0 asks for the size alone: MOE_OK.
- *   Arrays follow the same rule, counted in elements.
+ *   Arrays follow the same rule, counted in elements, and `count` is what `needed` is for text.
  * Structs that begin with `struct_size` are set with their `_INIT` macro or `_init` function before use. They grow only at
- *   the end, so programs built with an older header keep working; a size of 0 or one that the library does not know yet is
- *   MOE_ERR_INVALID_ARGUMENT.
+ *   the end, so programs built with an older header keep working; a size of 0, or one that no header up to the library's own
+ *   had, is MOE_ERR_INVALID_ARGUMENT. `reserved` members are 0.
  * Threads. Different handles may be used in different threads at the same time. One handle belongs to one thread at a time;
- *   only moe_session_request_stop() and moe_run_request_stop() may be called from anywhere. After fork() the library must not
- *   be used in the child: start workers with fork + exec.
+ *   only moe_session_request_stop() and moe_run_request_stop() may be called from anywhere. After fork() the library cannot
+ *   be used in the child (every call gives MOE_ERR_STATE there): start workers with fork + exec.
  * Callbacks run on the thread that makes the call, before the call returns, and receive `user` unchanged. They must not call
  *   back into the same handle. Nothing prints, nothing exits, nothing aborts.
  */
@@ -98,7 +99,7 @@ enum {
   MOE_ERR_DTYPE = 9,             /* a tensor has the wrong element type */
   MOE_ERR_DEVICE = 10,           /* the device does not exist or is not supported by this build */
   MOE_ERR_STATE = 11,            /* not possible now: step without feed, a run folder that is in use */
-  MOE_ERR_VERSION = 12,          /* a file or struct of a version that this library does not know */
+  MOE_ERR_VERSION = 12,          /* a file or DLPack tensor of a version that this library does not know */
   MOE_ERR_UNSUPPORTED = 13,      /* known, but this task cannot do it */
   MOE_ERR_CANCELLED = 14,        /* stopped by request_stop before the work was done; nothing was changed */
   MOE_ERR_BUFFER_TOO_SMALL = 15, /* the caller's buffer cannot hold the result; see `needed` */
@@ -117,8 +118,8 @@ typedef struct moe_error_info {
 } moe_error_info;
 #define MOE_ERROR_INFO_INIT {sizeof(moe_error_info), 0, 0, 0, {0}}
 
-/* Fills `out` with the last error of the calling thread. Any thread. Returns MOE_OK or MOE_ERR_INVALID_ARGUMENT.
- * Since 0.1 */
+/* Fills `out` with the last error of the calling thread. Any thread, also in a forked child. Returns MOE_OK or
+ * MOE_ERR_INVALID_ARGUMENT. Since 0.1 */
 MOE_API moe_status moe_last_error(moe_error_info *out);
 
 /* Static name of a status, such as "MOE_ERR_SHAPE"; "unknown status" for other numbers. Any thread. Since 0.1 */
@@ -133,12 +134,13 @@ MOE_API const char *moe_version_string(void);
 /* Binary interface of the loaded library; must equal MOE_ABI of the header. Any thread. Since 0.1 */
 MOE_API int32_t moe_abi_version(void);
 
-/* JSON object: version, abi, torch version, CPU capability, thread counts, cuda (bool), compiler, tasks.
- * Any thread. Errors: MOE_ERR_BUFFER_TOO_SMALL. Since 0.1 */
+/* Writes a JSON object: version, abi, torch (version), cpu_capability, threads, cuda (bool), compiler, tasks (array of names),
+ * libraries (name to version). Any thread. Errors: MOE_ERR_BUFFER_TOO_SMALL. Since 0.1 */
 MOE_API moe_status moe_build_info(char *buffer, size_t capacity, size_t *needed);
 
-/* Number of threads for the library's parallel loops and matrix products; process-wide, so set it before the first session.
- * threads: 1 to 1024. The thread count is part of a run's result: the same count gives the same bits.
+/* Number of threads for the library's parallel loops and matrix products; process-wide, taken up by every thread at its next
+ * call: set it before the first session. Without it, OMP_NUM_THREADS or the number of cores decides. threads: 1 to 1024. The
+ * thread count is part of a run's result: the same count gives the same bits.
  * Errors: MOE_ERR_INVALID_ARGUMENT. Since 0.1 */
 MOE_API moe_status moe_set_threads(int32_t threads);
 
@@ -172,7 +174,7 @@ typedef struct moe_tensor_view {
   int32_t device_index;
   int32_t ndim;           /* 0 to MOE_MAX_DIMS */
   int32_t reserved;       /* 0 */
-  const void *data;       /* may be NULL only when a size is 0 */
+  const void *data;       /* aligned to the element size after byte_offset; may be NULL only when a size is 0 */
   const int64_t *shape;   /* ndim sizes, each >= 0 */
   const int64_t *strides; /* ndim strides in elements, each >= 0; NULL means dense row-major */
   uint64_t byte_offset;   /* added to data */
@@ -235,7 +237,7 @@ MOE_API moe_status moe_config_dump(const moe_config *config, int32_t flags, char
  * task: a task name; NULL gives the keys that every task shares. Errors: MOE_ERR_NOT_FOUND. Since 0.1 */
 MOE_API moe_status moe_config_describe(const char *task, char *buffer, size_t capacity, size_t *needed);
 
-/* Since 0.1 */
+/* Frees the config. Sessions, loaders and runs made from it keep their own copy. Since 0.1 */
 MOE_API void moe_config_free(moe_config *config);
 
 /* ------------------------------------------------------------------------------------------------------------- Batches
@@ -247,13 +249,15 @@ typedef struct moe_batch moe_batch;
 MOE_API moe_status moe_batch_create(moe_batch **out);
 
 /* Copies a tensor into the batch under `name` (1 to 63 characters), replacing one of that name. Any strides >= 0.
- * Errors: MOE_ERR_SHAPE (negative size, overflow, too many dimensions), MOE_ERR_DTYPE, MOE_ERR_DEVICE. Since 0.1 */
+ * A byte of MOE_BOOL that is not 0 counts as 1. Errors: MOE_ERR_SHAPE (negative size or stride, overflow, too many
+ * dimensions), MOE_ERR_DTYPE, MOE_ERR_DEVICE, MOE_ERR_INVALID_ARGUMENT (no data, misaligned data). Since 0.1 */
 MOE_API moe_status moe_batch_set(moe_batch *batch, const char *name, const moe_tensor_view *view);
 
 struct DLManagedTensorVersioned;
-/* Takes over a DLPack 1.x tensor under `name` without a copy. The library calls its deleter exactly once: when the tensor is
- * replaced or the batch is freed, or before this call returns an error. Errors: MOE_ERR_VERSION (other major version),
- * MOE_ERR_DTYPE, MOE_ERR_SHAPE, MOE_ERR_DEVICE. Since 0.1 */
+/* Takes over a DLPack 1.x tensor under `name` without a copy; its memory must not be written while it is bound. The library
+ * calls its deleter, if it has one, exactly once: in the call that lets go of the last use (the tensor is replaced, the batch
+ * is cleared or freed, and every window it was fed to is stepped or discarded), or before this call returns an error, whatever
+ * the error is. Errors: MOE_ERR_VERSION (other major version) and those of moe_batch_set(). Since 0.1 */
 MOE_API moe_status moe_batch_bind_dlpack(moe_batch *batch, const char *name, struct DLManagedTensorVersioned *tensor);
 
 /* Number of tensors in the batch. Since 0.1 */
@@ -271,7 +275,7 @@ MOE_API moe_status moe_batch_read(const moe_batch *batch, const char *name, void
 /* Removes every tensor. Since 0.1 */
 MOE_API moe_status moe_batch_clear(moe_batch *batch);
 
-/* Since 0.1 */
+/* Frees the batch. Since 0.1 */
 MOE_API void moe_batch_free(moe_batch *batch);
 
 /* ------------------------------------------------------------------------------------------------------------- Loaders
@@ -301,7 +305,7 @@ MOE_API moe_status moe_loader_file_name(const moe_loader *loader, int64_t image_
 /* Samples that could not be read since the loader was made. Since 0.1 */
 MOE_API moe_status moe_loader_broken(const moe_loader *loader, int64_t *out);
 
-/* Since 0.1 */
+/* Stops the workers and frees the loader. Since 0.1 */
 MOE_API void moe_loader_free(moe_loader *loader);
 
 enum { MOE_LOG_DEBUG = 0, MOE_LOG_INFO = 1, MOE_LOG_WARNING = 2, MOE_LOG_ERROR = 3 };
@@ -374,8 +378,8 @@ typedef struct moe_step_info {
   double seconds;        /* wall time of the step */
   int32_t skipped;       /* 1: fp16 gradients overflowed, the scale was lowered, weights unchanged */
   int32_t loss_count;    /* entries used in the two arrays below */
-  char loss_name[16][32];
-  double loss_value[16]; /* weighted terms */
+  char loss_name[16][32]; /* of more than 16 terms, the last entry is "other": the sum of the rest */
+  double loss_value[16];  /* weighted terms; they add up to `loss` */
 } moe_step_info;
 
 /* Sets every field to 0 and struct_size to its value. Any thread. Since 0.1 */
@@ -390,7 +394,7 @@ MOE_API moe_status moe_session_step(moe_session *session, moe_step_info *out);
 /* Drops the queued window. Since 0.1 */
 MOE_API moe_status moe_session_discard(moe_session *session);
 
-/* Runs the model without training it and puts the named results into `out` (cleared first). Uses the EMA weights when the
+/* Runs the model without training it and replaces the contents of `out` by the named results. Uses the EMA weights when the
  * session keeps them. Detection: boxes [N, 4] xyxy in pixels of the original image, scores [N], labels [N], offsets [B + 1].
  * The batch needs no targets. Errors: as feed. Since 0.1 */
 MOE_API moe_status moe_session_predict(moe_session *session, const moe_batch *batch, moe_batch *out);
@@ -401,11 +405,12 @@ typedef struct moe_metric {
   double value;
 } moe_metric;
 
-/* Evaluates over one epoch of a "val" loader, with the official rules of the task's metric. capacity and count in elements.
- * Errors: as predict and moe_loader_next; MOE_ERR_CANCELLED. Since 0.1 */
+/* Evaluates over one epoch of a "val" loader, with the official rules of the task's metric. capacity and count in elements; a
+ * size query, or too small a capacity, returns before any work is done. Errors: as predict and moe_loader_next;
+ * MOE_ERR_UNSUPPORTED (a loader without what the metric needs, such as "train"), MOE_ERR_CANCELLED. Since 0.1 */
 MOE_API moe_status moe_session_evaluate(moe_session *session, moe_loader *loader, moe_metric *metrics, size_t capacity, size_t *count);
 
-/* Draws sample `index` of `batch` with its predictions and writes a PNG file. min_score: results below are left out.
+/* Draws sample `index` (0 to B - 1) of `batch` with its predictions and writes a PNG file. min_score: results below are left out.
  * Errors: MOE_ERR_IO, MOE_ERR_UNSUPPORTED. Since 0.1 */
 MOE_API moe_status moe_session_draw(moe_session *session, const moe_batch *batch, const moe_batch *prediction, int64_t index,
                                     double min_score, const char *path);
@@ -432,7 +437,7 @@ MOE_API moe_status moe_session_set(moe_session *session, const char *key, const 
  * changed. The request is cleared when it was honoured. Any thread, also from a signal handler. Since 0.1 */
 MOE_API moe_status moe_session_request_stop(moe_session *session);
 
-/* Since 0.1 */
+/* Frees the session, with what it has queued. On the session of a run it does nothing. Since 0.1 */
 MOE_API void moe_session_free(moe_session *session);
 
 /* ------------------------------------------------------------------------------------------------------------- Experts
@@ -464,8 +469,8 @@ typedef struct moe_expert_stat {
   int64_t tokens;         /* assignments by the router */
   int64_t computed;       /* tokens really computed: assignments plus those that supervision added, minus dropped ones */
   int64_t dropped;        /* assignments over capacity */
-  double share;           /* tokens / sum of tokens over experts; 1/E at balance */
-  double activation_rate; /* tokens / tokens seen by the layer; k/E at balance */
+  double share;           /* tokens / sum of tokens over experts; 1/E at balance; 0 in an empty window */
+  double activation_rate; /* tokens / tokens seen by the layer; k/E at balance; 0 in an empty window */
   double gate_mean;       /* mean gate weight when chosen; 0 when never chosen */
   double importance;      /* mean router probability over all tokens */
 } moe_expert_stat;
@@ -501,7 +506,7 @@ MOE_API moe_status moe_session_expert_stats(const moe_session *session, int32_t 
 MOE_API moe_status moe_session_layer_stats(const moe_session *session, int32_t layer, int32_t window, moe_layer_stat *out);
 
 /* Fills `counts` with classes x experts assignments, row-major: how often a token of class y went to expert e. capacity and
- * count in elements. Since 0.1 */
+ * count in elements. Errors: MOE_ERR_UNSUPPORTED (moe_layer_info.classes is 0). Since 0.1 */
 MOE_API moe_status moe_session_class_routing(const moe_session *session, int32_t layer, int32_t window, int64_t *counts,
                                              size_t capacity, size_t *count);
 

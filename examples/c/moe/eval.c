@@ -1,0 +1,73 @@
+/* moe eval: the official metrics of a checkpoint on the validation split. */
+#include "common.h"
+
+#include <stdlib.h>
+
+enum { MOST_METRICS = 1024 };
+
+static void print_table(const moe_metric* metrics, size_t count) {
+  for (size_t i = 0; i < count; ++i) printf("%-24s %8.4f\n", metrics[i].name, metrics[i].value);
+}
+
+static void print_json(const char* path, int64_t samples, const moe_metric* metrics, size_t count) {
+  printf("{\"checkpoint\": ");
+  json_text(stdout, path);
+  printf(", \"samples\": %lld, \"metrics\": {", (long long)samples);
+  for (size_t i = 0; i < count; ++i) {
+    if (i > 0) printf(", ");
+    json_text(stdout, metrics[i].name);
+    printf(": ");
+    json_number(stdout, metrics[i].value);
+  }
+  printf("}}\n");
+}
+
+static int evaluate(moe_session* session, moe_loader* loader, const char* path, bool json) {
+  moe_metric* metrics = calloc(MOST_METRICS, sizeof *metrics);
+  size_t count = 0;
+  int64_t samples = 0;
+  int code = EXIT_OK;
+  if (!metrics) return fail_text("out of memory");
+  if (moe_loader_size(loader, &samples, NULL) || moe_session_evaluate(session, loader, metrics, MOST_METRICS, &count)) {
+    code = fail_last();
+  } else if (json) {
+    print_json(path, samples, metrics, count);
+  } else {
+    printf("%s: %lld validation samples\n", path, (long long)samples);
+    print_table(metrics, count);
+  }
+  free(metrics);
+  return code;
+}
+
+static int run(const command* self, int argc, char** argv) {
+  bool json = false;
+  const option known[] = {{"--json", OPTION_FLAG, &json, 0}};
+  int count = 0;
+  int code = parse_options(self, known, 1, argc, argv, &count);
+  if (code >= 0) return code;
+  if (count < 1) return fail_usage(self, "expected a run folder or a checkpoint");
+  moe_session* session = NULL;
+  moe_config* config = NULL;
+  moe_loader* loader = NULL;
+  if (moe_session_open(argv[1], NULL, &session) || moe_session_config(session, &config)) {
+    code = fail_last();
+  } else if ((code = apply_overrides(self, config, argv + 2, count - 1)) < 0) {
+    code = moe_loader_create(config, "val", &loader) ? fail_last() : evaluate(session, loader, argv[1], json);
+  }
+  moe_loader_free(loader);
+  moe_config_free(config);
+  moe_session_free(session);
+  return code;
+}
+
+const command command_eval = {
+    "eval", "metrics of a checkpoint on the validation split",
+    "usage: moe eval RUN|CHECKPOINT [KEY=VALUE ...] [--json]\n\n"
+    "Evaluates the best checkpoint of a run folder (else its last), or a checkpoint file, with the averaged weights "
+    "if\n"
+    "the run keeps them. KEY=VALUE changes where and how data are read (data.*, train.batch_size), not the model.\n\n"
+    "  --json  one JSON object in place of the table\n\n"
+    "  moe eval runs/first\n"
+    "  moe eval runs/first/checkpoints/best.safetensors data.root=/data/other --json\n",
+    run};

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "base/files.h"
+#include "data/data_support.h"
 #include "data/json_file.h"
 #include "data/synth/geometry.h"
 #include "support/test.h"
@@ -105,6 +106,16 @@ static void the_layout_is_dair_v2x(void**) {
   const JsonNode split = splits.root();
   CHECK(split.member("train").size() == 9 && split.member("val").size() == 3 && split.member("test").size() == 0);
   CHECK(split.member("train").at(8).text() == "000008" && split.member("val").at(0).text() == "000009");
+}
+
+static void the_reader_opens_it(void**) {
+  TemporaryFolder folder;
+  moe::generate_traffic(folder / "set", small_options(), nullptr);
+  const moe::Config config = moe::test_config({{"data.root", folder / "set"}, {"data.size", "[96, 160]"}});
+  const auto train = moe::open_source(config, "train"), val = moe::open_source(config, "val");
+  CHECK(train->size() == 9 && val->size() == 3);
+  CHECK(val->file_name(0).find("000009.jpg") != std::string::npos);
+  for (int64_t i = 0; i < val->size(); ++i) (void)val->load(i, Rng(0, "test"));
 }
 
 // The extent of an object's pixels, exactly.
@@ -212,6 +223,7 @@ int main() {
       cmocka_unit_test(the_same_bytes_whatever_the_threads),
       cmocka_unit_test(val_does_not_repeat_train),
       cmocka_unit_test(the_layout_is_dair_v2x),
+      cmocka_unit_test(the_reader_opens_it),
       cmocka_unit_test(boxes_are_what_is_seen),
       cmocka_unit_test(classes_are_frequent_and_large_enough),
       cmocka_unit_test(odd_sizes_render),

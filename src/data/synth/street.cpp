@@ -36,7 +36,7 @@ static bool in_junction(const Street& street, double y) {
 }
 
 static Rgb asphalt(const Weather& weather, Rng& rng) {
-  return vary(rng, rgb(weather.rain ? 0x4B4F55 : 0x686A6D), 0.1);
+  return vary(rng, rgb(weather.rain ? 0x4B4F55 : 0x686A6D), 0.06);
 }
 
 static void paint_surfaces(Painter& painter, const Street& street, Rgb road, Rng& rng) {

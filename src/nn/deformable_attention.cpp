@@ -178,6 +178,10 @@ struct DeformableFunction : torch::autograd::Function<DeformableFunction> {
 at::Tensor deformable_attention(const at::Tensor& value, const SamplingPlan& plan, const at::Tensor& locations,
                                 const at::Tensor& weights, const at::Tensor& image_index) {
   check_inputs(value, plan, locations, weights, image_index);
+  // fp16 has no kernel of its own: on the CPU it is a format for checking the loss scaler, not for speed.
+  if (value.scalar_type() == at::kHalf) {
+    return deformable_attention(value.to(at::kFloat), plan, locations, weights, image_index).to(at::kHalf);
+  }
   const at::ScalarType type = accumulation_type(value);
   const at::Tensor rows = image_index.defined() ? image_index.contiguous() : at::arange(weights.size(0), at::kLong);
   return DeformableFunction::apply(value.contiguous(), locations.to(type).contiguous(), weights.to(type).contiguous(),

@@ -2,18 +2,11 @@
 
 #include <cmath>
 #include <cstring>
-#include <type_traits>
+#include "base/simd.h"
 
 // Vectors are passed between inlined functions only, so their calling convention does not matter.
 #pragma GCC diagnostic ignored "-Wpsabi"
 
-// Resolvers of function clones run before the sanitizers are set up.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__) && \
-    !defined(__SANITIZE_THREAD__)
-#define MOE_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define MOE_CLONES
-#endif
 #define MOE_INLINE inline __attribute__((always_inline))
 
 namespace moe::nn {
@@ -212,19 +205,19 @@ MOE_INLINE void backward_head(const DeformableSizes& sizes, const DeformableInpu
 }  // namespace
 
 // Clones cannot be templates, hence one pair a type. Widths that 16 does not divide take narrower vectors.
-#define MOE_DEFORMABLE_KERNELS(T, A)                                                                         \
-  MOE_CLONES void deformable_forward(const DeformableSizes& sizes, const DeformableInputs<T, A>& in, T* out, \
-                                     int64_t begin, int64_t end) {                                           \
-    if (sizes.dim % 16 == 0) return forward_range<T, A, 16>(sizes, in, out, begin, end);                     \
-    if (sizes.dim % 4 == 0) return forward_range<T, A, 4>(sizes, in, out, begin, end);                       \
-    return forward_range<T, A, 1>(sizes, in, out, begin, end);                                               \
-  }                                                                                                          \
-  MOE_CLONES void deformable_backward(const DeformableSizes& sizes, const DeformableInputs<T, A>& in,        \
-                                      const T* grad_out, const DeformableGradients<A>& grad, int64_t head,   \
-                                      const std::vector<int64_t>& groups) {                                  \
-    if (sizes.dim % 16 == 0) return backward_head<T, A, 16>(sizes, in, grad_out, grad, head, groups);        \
-    if (sizes.dim % 4 == 0) return backward_head<T, A, 4>(sizes, in, grad_out, grad, head, groups);          \
-    return backward_head<T, A, 1>(sizes, in, grad_out, grad, head, groups);                                  \
+#define MOE_DEFORMABLE_KERNELS(T, A)                                                                               \
+  MOE_MULTIVERSION void deformable_forward(const DeformableSizes& sizes, const DeformableInputs<T, A>& in, T* out, \
+                                           int64_t begin, int64_t end) {                                           \
+    if (sizes.dim % 16 == 0) return forward_range<T, A, 16>(sizes, in, out, begin, end);                           \
+    if (sizes.dim % 4 == 0) return forward_range<T, A, 4>(sizes, in, out, begin, end);                             \
+    return forward_range<T, A, 1>(sizes, in, out, begin, end);                                                     \
+  }                                                                                                                \
+  MOE_MULTIVERSION void deformable_backward(const DeformableSizes& sizes, const DeformableInputs<T, A>& in,        \
+                                            const T* grad_out, const DeformableGradients<A>& grad, int64_t head,   \
+                                            const std::vector<int64_t>& groups) {                                  \
+    if (sizes.dim % 16 == 0) return backward_head<T, A, 16>(sizes, in, grad_out, grad, head, groups);              \
+    if (sizes.dim % 4 == 0) return backward_head<T, A, 4>(sizes, in, grad_out, grad, head, groups);                \
+    return backward_head<T, A, 1>(sizes, in, grad_out, grad, head, groups);                                        \
   }
 MOE_DEFORMABLE_KERNELS(float, float)
 MOE_DEFORMABLE_KERNELS(double, double)

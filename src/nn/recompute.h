@@ -11,8 +11,7 @@ namespace moe::nn {
 using BlockFunction = std::function<at::Tensor(const std::vector<at::Tensor>&)>;
 
 // block(inputs); where `checkpoint` is set, its intermediate tensors are dropped and computed again in the backward
-// pass. Inputs without gradient (behind frozen layers) run plainly: the backward pass would never reach the block's
-// parameters.
+// pass.
 at::Tensor run_block(bool checkpoint, const BlockFunction& block, const std::vector<at::Tensor>& inputs);
 
 }  // namespace moe::nn

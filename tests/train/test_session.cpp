@@ -117,7 +117,7 @@ static void test_non_finite_loss_leaves_every_byte(void**) {
     first.fill_(std::numeric_limits<float>::infinity());
   }
   const std::string before = state_of(*session);
-  CHECK_ERROR(MOE_ERR_NUMERIC, "expected a finite value", train(*session, {tiny::batch(2, {2, 3})}));
+  CHECK_ERROR(MOE_ERR_NUMERIC, "expected finite", train(*session, {tiny::batch(2, {2, 3})}));
   CHECK(state_of(*session) == before);
   CHECK(session->queued() == 0);
   {
@@ -199,7 +199,7 @@ static void test_pretrained_tensors_get_their_own_rate(void**) {
                                                                      {"optimizer.groups.new.lr", "1e-4"}};
   const auto session = make(settings);
   CHECK(session->get("optimizer.groups.pretrained.lr") == "1e-05");
-  CHECK(session->get("optimizer.groups.new.lr") == "0.0001");
+  CHECK(session->get("optimizer.groups.new.lr") == "1e-04");
   CHECK(std::stoll(session->get("optimizer.groups.pretrained.parameters")) > 0);
   CHECK(std::stoll(session->get("optimizer.groups.new.parameters")) > 0);
   const auto source = make({{"seed", "9"}});

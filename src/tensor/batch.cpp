@@ -79,7 +79,9 @@ static std::string expected_shape(const FieldSpec& field) {
 
 int64_t batch_size(const BatchSpec& spec, const Batch& batch) {
   for (const FieldSpec& field : spec) {
-    if (field.layout == FieldSpec::Layout::dense && batch.has(field.name)) return batch.get(field.name).size(0);
+    if (field.layout != FieldSpec::Layout::dense || !batch.has(field.name)) continue;
+    const at::Tensor& tensor = batch.get(field.name);
+    return tensor.dim() > 0 ? tensor.size(0) : 0;
   }
   return 0;
 }
@@ -116,7 +118,7 @@ static void check_finite(const FieldSpec& field, const at::Tensor& tensor) {
   if (std::isfinite(tensor.sum().item<double>())) return;
   const at::Tensor bad = at::isfinite(tensor).logical_not().nonzero();
   if (bad.size(0) == 0) return;
-  const at::Tensor first = bad[0];
+  const at::Tensor first = bad[0].contiguous();  // nonzero() lies in memory column by column
   std::vector<int64_t> index(first.const_data_ptr<int64_t>(), first.const_data_ptr<int64_t>() + first.numel());
   fail(MOE_ERR_NUMERIC, field.name, ": expected finite values, got ", bad.size(0),
        " NaN or infinite ones, the first at ", shape_text(index));

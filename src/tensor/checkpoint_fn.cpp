@@ -1,15 +1,10 @@
 #include "tensor/checkpoint_fn.h"
 
-#include <torch/csrc/autograd/functions/utils.h>
 #include <torch/torch.h>
-
-#include <algorithm>
 
 #include "tensor/scope.h"
 
 namespace moe {
-
-using torch::autograd::variable_list;
 
 static thread_local bool is_recomputing = false;
 

@@ -13,9 +13,8 @@ namespace moe {
 using TensorFunction = std::function<std::vector<at::Tensor>(const std::vector<at::Tensor>&)>;
 
 // Calls fn(inputs). fn must be a pure function of its inputs and of parameters it captures, whose gradients are
-// accumulated as usual. Autocast state of the first run is restored for the second. With gradients off, or
-// where no input needs one (the backward pass would never come here), it is a plain call. fn must not return one of its
-// inputs.
+// accumulated as usual, also when no input wants a gradient. Autocast state of the first run is restored for the
+// second. With gradients off it is a plain call.
 std::vector<at::Tensor> checkpointed(const TensorFunction& fn, const std::vector<at::Tensor>& inputs);
 
 // True inside the second run: layers that keep running statistics (BatchNorm, expert counts) must not update them

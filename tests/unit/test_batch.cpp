@@ -1,0 +1,189 @@
+// Batches: order of fields, every line that check_batch() can say, collation and description.
+#include "tensor/batch.h"
+
+#include <ATen/ATen.h>
+
+#include <limits>
+
+#include "support/test.h"
+
+using namespace moe;
+
+namespace {
+
+using Layout = FieldSpec::Layout;
+
+BatchSpec detection_spec() {
+  return {
+      {.name = "images", .dtype = at::kFloat, .shape = {3, -1, -1}, .doc = "RGB in 0..1"},
+      {.name = "boxes",
+       .dtype = at::kFloat,
+       .shape = {4},
+       .layout = Layout::ragged,
+       .training_only = true,
+       .doc = "cxcywh"},
+      {.name = "labels",
+       .dtype = at::kLong,
+       .shape = {},
+       .layout = Layout::ragged,
+       .training_only = true,
+       .doc = "class ids"},
+      {.name = "offsets",
+       .dtype = at::kLong,
+       .shape = {},
+       .layout = Layout::offsets,
+       .training_only = true,
+       .doc = "rows"},
+      {.name = "image_ids", .dtype = at::kLong, .shape = {}, .optional = true, .doc = "ids"},
+  };
+}
+
+// Two images with 2 and 1 objects.
+Batch good_batch() {
+  Batch batch;
+  batch.set("images", at::rand({2, 3, 8, 6}));
+  batch.set("boxes", at::rand({3, 4}));
+  batch.set("labels", at::zeros({3}, at::kLong));
+  batch.set("offsets", at::tensor({0, 2, 3}, at::kLong));
+  return batch;
+}
+
+void expect(moe_status status, const std::string& part, const char* name, const at::Tensor& value) {
+  Batch batch = good_batch();
+  batch.set(name, value);
+  CHECK_ERROR(status, part, check_batch(detection_spec(), batch, true));
+}
+
+at::Tensor offsets(std::vector<int64_t> values) {
+  return at::tensor(values, at::kLong);
+}
+
+}  // namespace
+
+static void fields_keep_their_order(void**) {
+  Batch batch = good_batch();
+  batch.set("boxes", at::zeros({1, 4}));  // replaces in place
+  CHECK(batch.fields().size() == 4 && batch.fields()[1].first == "boxes" && batch.get("boxes").size(0) == 1);
+  CHECK(batch.has("labels") && !batch.has("label"));
+  CHECK_ERROR(MOE_ERR_NOT_FOUND, "no tensor \"label\"; it has images, boxes, labels, offsets", batch.get("label"));
+  batch.clear();
+  CHECK_ERROR(MOE_ERR_NOT_FOUND, "no tensor \"images\"", batch.get("images"));
+}
+
+static void good_batches_pass(void**) {
+  Batch batch = good_batch();
+  check_batch(detection_spec(), batch, true);
+  CHECK(batch_size(detection_spec(), batch) == 2);
+  batch.set("image_ids", at::zeros({2}, at::kLong));
+  check_batch(detection_spec(), batch, true);
+  batch.set("boxes", at::zeros({0, 4}));  // no object at all
+  batch.set("labels", at::zeros({0}, at::kLong));
+  batch.set("offsets", offsets({0, 0, 0}));
+  check_batch(detection_spec(), batch, true);
+  Batch images_only;
+  images_only.set("images", at::rand({1, 3, 1, 1}));
+  check_batch(detection_spec(), images_only, false);
+  images_only.set("images", at::full({1, 3, 2, 2}, 3e38f));  // finite, though the sum is not
+  check_batch(detection_spec(), images_only, false);
+}
+
+static void missing_tensors(void**) {
+  Batch batch;
+  CHECK_ERROR(MOE_ERR_NOT_FOUND, "expected a tensor \"images\" [B, 3, H, W], got none",
+              check_batch(detection_spec(), batch, false));
+  batch.set("images", at::rand({2, 3, 8, 6}));
+  CHECK_ERROR(MOE_ERR_NOT_FOUND, "expected a tensor \"boxes\" [N, 4], got none",
+              check_batch(detection_spec(), batch, true));
+  batch.set("boxes", at::rand({3, 4}));
+  CHECK_ERROR(MOE_ERR_NOT_FOUND, "expected a tensor \"offsets\" for the rows of \"boxes\", got none",
+              check_batch(detection_spec(), batch, true));
+}
+
+static void wrong_types(void**) {
+  expect(MOE_ERR_DTYPE, "images: expected float32, got float64", "images", at::rand({2, 3, 8, 6}, at::kDouble));
+  expect(MOE_ERR_DTYPE, "labels: expected int64, got Int", "labels", at::zeros({3}, at::kInt));
+  expect(MOE_ERR_DTYPE, "images: expected float32, got uint8", "images", at::zeros({2, 3, 8, 6}, at::kByte));
+}
+
+static void wrong_shapes(void**) {
+  expect(MOE_ERR_SHAPE, "images: expected [B, 3, H, W] with B = 2, got [2, 4, 8, 6]", "images", at::rand({2, 4, 8, 6}));
+  expect(MOE_ERR_SHAPE, "got [2, 3, 8]", "images", at::rand({2, 3, 8}));
+  expect(MOE_ERR_SHAPE, "got [2, 3, 0, 6]", "images", at::rand({2, 3, 0, 6}));
+  expect(MOE_ERR_SHAPE, "B = 0, got [0, 3, 8, 6]", "images", at::rand({0, 3, 8, 6}));
+  expect(MOE_ERR_SHAPE, "images: expected [B, 3, H, W]", "images", at::rand({}));
+  expect(MOE_ERR_SHAPE, "boxes: expected [N, 4] with B = 2, got [3, 5]", "boxes", at::rand({3, 5}));
+  expect(MOE_ERR_SHAPE, "labels: expected [N] with B = 2, got [3, 1]", "labels", at::zeros({3, 1}, at::kLong));
+  expect(MOE_ERR_SHAPE, "image_ids: expected [B] with B = 2, got [3]", "image_ids", at::zeros({3}, at::kLong));
+}
+
+static void wrong_offsets(void**) {
+  expect(MOE_ERR_SHAPE, "offsets: expected int64 [B+1] with B = 2, got int64 [4]", "offsets", offsets({0, 1, 2, 3}));
+  expect(MOE_ERR_SHAPE, "got float32 [3]", "offsets", at::zeros({3}));
+  expect(MOE_ERR_DATA, "offsets: expected the first offset to be 0, got 1", "offsets", offsets({1, 2, 3}));
+  expect(MOE_ERR_DATA, "expected rising offsets, got 4 then 3 at sample 1", "offsets", offsets({0, 4, 3}));
+  expect(MOE_ERR_DATA, "expected the last offset to be the 3 rows of boxes, got 2", "offsets", offsets({0, 2, 2}));
+  expect(MOE_ERR_DATA, "expected the last offset to be the 2 rows of labels, got 3", "labels",
+         at::zeros({2}, at::kLong));
+}
+
+static void not_finite(void**) {
+  at::Tensor images = at::rand({2, 3, 8, 6});
+  images[1][2][0][5] = std::numeric_limits<float>::quiet_NaN();
+  images[1][2][7][5] = std::numeric_limits<float>::infinity();
+  expect(MOE_ERR_NUMERIC, "images: expected finite values, got 2 NaN or infinite ones, the first at [1, 2, 0, 5]",
+         "images", images);
+  at::Tensor boxes = at::rand({3, 4});
+  boxes[2][3] = -std::numeric_limits<float>::infinity();
+  expect(MOE_ERR_NUMERIC, "the first at [2, 3]", "boxes", boxes);
+}
+
+static void strided_views_are_accepted(void**) {
+  Batch batch = good_batch();
+  batch.set("images", at::rand({2, 8, 6, 3}).permute({0, 3, 1, 2}));
+  batch.set("offsets", offsets({0, 9, 2, 9, 3, 9}).view({3, 2}).select(1, 0));
+  check_batch(detection_spec(), batch, true);
+}
+
+static void collation(void**) {
+  std::vector<Batch> samples(3);
+  const int64_t objects[] = {2, 0, 1};
+  for (int64_t i = 0; i < 3; ++i) {
+    samples[i].set("images", at::full({3, 4, 5}, static_cast<double>(i)));
+    samples[i].set("boxes", at::full({objects[i], 4}, static_cast<double>(i)));
+    samples[i].set("labels", at::full({objects[i]}, i, at::kLong));
+    samples[i].set("image_ids", at::scalar_tensor(10 + i, at::kLong));
+  }
+  const Batch batch = collate(detection_spec(), samples);
+  check_batch(detection_spec(), batch, true);
+  CHECK(batch.get("images").sizes() == at::IntArrayRef({3, 3, 4, 5}));
+  CHECK(at::equal(batch.get("offsets"), offsets({0, 2, 2, 3})));
+  CHECK(at::equal(batch.get("labels"), offsets({0, 0, 2})));
+  CHECK(at::equal(batch.get("image_ids"), offsets({10, 11, 12})));
+  CHECK(collate(detection_spec(), {}).fields().empty());
+}
+
+static void descriptions(void**) {
+  CHECK(describe(detection_spec()) ==
+        "images: float32 [B, 3, H, W]  RGB in 0..1\n"
+        "boxes: float32 [N, 4]  cxcywh (training)\n"
+        "labels: int64 [N]  class ids (training)\n"
+        "offsets: int64 [B+1]  rows (training)\n"
+        "image_ids: int64 [B]  ids (optional)\n");
+  CHECK(shape_text({}) == "[]" && shape_text({4, 3}) == "[4, 3]");
+}
+
+int main() {
+  const CMUnitTest tests[] = {
+      cmocka_unit_test(fields_keep_their_order),
+      cmocka_unit_test(good_batches_pass),
+      cmocka_unit_test(missing_tensors),
+      cmocka_unit_test(wrong_types),
+      cmocka_unit_test(wrong_shapes),
+      cmocka_unit_test(wrong_offsets),
+      cmocka_unit_test(not_finite),
+      cmocka_unit_test(strided_views_are_accepted),
+      cmocka_unit_test(collation),
+      cmocka_unit_test(descriptions),
+  };
+  return cmocka_run_group_tests(tests, nullptr, nullptr);
+}

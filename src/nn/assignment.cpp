@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "base/error.h"
+#include "base/simd.h"
 
 namespace moe {
 
@@ -13,16 +14,11 @@ namespace {
 constexpr int64_t kLanes = 8;  // doubles of the widest vector; every row is padded to whole vectors
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-#if defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-#define MOE_VECTOR_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
-#else
-#define MOE_VECTOR_CLONES  // sanitizers start before the clones are resolved
-#endif
-
 // Offers every open column the path over `row`. The order of the additions is part of the tie rule: do not regroup.
-MOE_VECTOR_CLONES void relax(int64_t n, const double* __restrict cost, double length, double u,
-                             const double* __restrict v, const double* __restrict closed, int64_t row,
-                             double* __restrict distance, int64_t* __restrict parent) {
+// Without a product no version of the loop can round differently.
+MOE_MULTIVERSION void relax(int64_t n, const double* __restrict cost, double length, double u,
+                            const double* __restrict v, const double* __restrict closed, int64_t row,
+                            double* __restrict distance, int64_t* __restrict parent) {
   for (int64_t j = 0; j < n; ++j) {
     const double offer = length + cost[j] - u - v[j] + closed[j];
     const bool shorter = offer < distance[j];
@@ -32,7 +28,7 @@ MOE_VECTOR_CLONES void relax(int64_t n, const double* __restrict cost, double le
 }
 
 // Least distance of an open column. Vectors by hand: a minimum is only vectorised under -ffast-math.
-MOE_VECTOR_CLONES double least(int64_t n, const double* __restrict distance, const double* __restrict closed) {
+MOE_MULTIVERSION double least(int64_t n, const double* __restrict distance, const double* __restrict closed) {
   double lanes[kLanes];
   for (double& lane : lanes) lane = kInfinity;
   for (int64_t j = 0; j < n; j += kLanes) {
@@ -45,8 +41,8 @@ MOE_VECTOR_CLONES double least(int64_t n, const double* __restrict distance, con
 }
 
 // First whole vector from `start` on that holds an open column at `lowest`; n when there is none.
-MOE_VECTOR_CLONES int64_t find_vector(int64_t n, int64_t start, const double* __restrict distance,
-                                      const double* __restrict closed, double lowest) {
+MOE_MULTIVERSION int64_t find_vector(int64_t n, int64_t start, const double* __restrict distance,
+                                     const double* __restrict closed, double lowest) {
   for (int64_t j = start; j < n; j += kLanes) {
     int64_t hits = 0;
     for (int64_t k = 0; k < kLanes; ++k) hits |= distance[j + k] + closed[j + k] == lowest ? 1 : 0;

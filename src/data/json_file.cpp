@@ -84,19 +84,20 @@ JsonNode JsonNode::at(size_t index) const {
   return below((*value_)[index], {{}, index});
 }
 
-std::vector<std::string> JsonNode::keys() const {
+// "the keys image_id, bbox, ...", so that a misspelt one is seen.
+std::string JsonNode::keys() const {
+  static constexpr size_t limit = 12;
   std::vector<std::string> names;
-  for (auto item = value_->begin(); item != value_->end(); ++item) names.push_back(item.key());
-  return names;
+  for (auto item = value_->begin(); item != value_->end() && names.size() < limit; ++item)
+    names.push_back(quote(item.key(), 40));
+  if (names.empty()) return "an empty object";
+  return "the keys " + join(names, ", ") + (value_->size() > limit ? ", ..." : "");
 }
 
 JsonNode JsonNode::member(std::string_view key) const {
   if (!value_->is_object()) fail(moe::text("an object with the key ", quote(key)));
   const auto found = value_->find(key);
-  if (found == value_->end()) {
-    const std::vector<std::string> near = nearest(key, keys());
-    fail_with(moe::text("the key ", quote(key)), near.empty() ? "none" : "only " + quote(near[0]));
-  }
+  if (found == value_->end()) fail_with(moe::text("the key ", quote(key)), keys());
   return below(*found, {key, 0});
 }
 

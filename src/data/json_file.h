@@ -22,7 +22,7 @@ class JsonNode {
 
   size_t size() const;                          // of an array; another type is an error
   JsonNode at(size_t index) const;              // element of an array
-  JsonNode member(std::string_view key) const;  // of an object; an absent one is an error with the keys that are near
+  JsonNode member(std::string_view key) const;  // of an object; an absent one is an error with the keys there are
   bool has(std::string_view key) const;         // an object with this key and a value other than null
 
   std::string text() const;
@@ -39,7 +39,7 @@ class JsonNode {
     size_t index = 0;
   };
   JsonNode below(const nlohmann::json& value, Step step) const;
-  std::vector<std::string> keys() const;
+  std::string keys() const;
   [[noreturn]] void fail_with(const std::string& expected, const std::string& got) const;
 
   const std::string* file_;

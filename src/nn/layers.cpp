@@ -1,6 +1,7 @@
 #include "nn/layers.h"
 
 #include <ATen/ATen.h>
+#include <torch/csrc/autograd/custom_function.h>
 
 #include "base/error.h"
 #include "tensor/checkpoint_fn.h"
@@ -123,6 +124,30 @@ ConvNorm::ConvNorm(int64_t in, int64_t out, ConvOptions options, Activation acti
 
 at::Tensor ConvNorm::forward(const at::Tensor& x) {
   return activate(activation_, norm_->forward(conv_->forward(x)));
+}
+
+namespace {
+
+struct ConcatChannels : torch::autograd::Function<ConcatChannels> {
+  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& a, const at::Tensor& b) {
+    context->saved_data["channels"] = a.size(1);
+    return at::cat({a, b}, 1);
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 const torch::autograd::variable_list& grad) {
+    const int64_t channels = context->saved_data["channels"].toInt();
+    const auto part = [&](int64_t from, int64_t count) {
+      return grad[0].narrow(1, from, count).contiguous(at::MemoryFormat::ChannelsLast);
+    };
+    return {part(0, channels), part(channels, grad[0].size(1) - channels)};
+  }
+};
+
+}  // namespace
+
+at::Tensor concat_channels(const at::Tensor& a, const at::Tensor& b) {
+  return ConcatChannels::apply(a, b);
 }
 
 }  // namespace moe::nn

@@ -70,7 +70,7 @@ class CspRep : public nn::Module {
   }
 
   at::Tensor forward(const at::Tensor& a, const at::Tensor& b) {  // channels of a and b together: in
-    const at::Tensor x = at::cat({a, b}, 1);
+    const at::Tensor x = nn::concat_channels(a, b);
     at::Tensor y = conv1_->forward(x);
     for (const auto& block : blocks_) y = block->forward(y);
     y = y + conv2_->forward(x);

@@ -1,0 +1,145 @@
+#include "models/rtdetr/decoder.h"
+
+#include <ATen/ATen.h>
+
+#include <cmath>
+
+#include "nn/boxes.h"
+#include "tensor/checkpoint_fn.h"
+#include "tensor/scope.h"
+
+namespace moe::rtdetr {
+
+ScoreHead::ScoreHead(int64_t hidden, int64_t classes, double prior) : Linear(hidden, classes), prior_(prior) {}
+
+void ScoreHead::init_own(const nn::ParameterInit& init) {
+  Linear::init_own(init);
+  nn::ParameterInit::constant(bias, -std::log((1 - prior_) / prior_));
+}
+
+BoxHead::BoxHead(int64_t hidden) : Mlp(hidden, hidden, 4, 3) {}
+
+void BoxHead::init_own(const nn::ParameterInit&) {
+  nn::ParameterInit::constant(last().weight, 0);
+  nn::ParameterInit::constant(last().bias, 0);
+}
+
+QueryPosition::QueryPosition(int64_t hidden) : Mlp(4, 2 * hidden, hidden, 2) {}
+
+void QueryPosition::init_own(const nn::ParameterInit& init) {
+  init.xavier_uniform("layers.0.weight", layer(0).weight);
+  init.xavier_uniform("layers.1.weight", layer(1).weight);
+}
+
+ClassEmbedding::ClassEmbedding(int64_t classes, int64_t hidden)
+    : weight(register_parameter("weight", nn::unset({classes + 1, hidden}))) {}
+
+at::Tensor ClassEmbedding::forward(const at::Tensor& labels) const {
+  return at::embedding(weight, labels, weight.size(0) - 1);
+}
+
+void ClassEmbedding::init_own(const nn::ParameterInit& init) {
+  init.normal("weight", weight, 1.0);
+  nn::ParameterInit::constant(weight.select(0, weight.size(0) - 1), 0);
+}
+
+// Post-norm, in the order self-attention, deformable attention, feed-forward.
+class DecoderLayer : public nn::Module {
+ public:
+  DecoderLayer(const DecoderOptions& o, bool own_values)
+      : self_attn_(register_module("self_attn", std::make_shared<nn::MultiheadSelfAttention>(o.hidden, o.heads))),
+        norm1_(register_module("norm1", std::make_shared<nn::LayerNorm>(o.hidden))),
+        cross_attn_(register_module(
+            "cross_attn",
+            std::make_shared<nn::MsDeformAttn>(
+                o.hidden, o.heads, std::vector<int64_t>(static_cast<size_t>(o.levels), o.points), own_values))),
+        norm2_(register_module("norm2", std::make_shared<nn::LayerNorm>(o.hidden))),
+        linear1_(register_module("linear1", std::make_shared<nn::Linear>(o.hidden, o.ffn))),
+        linear2_(register_module("linear2", std::make_shared<nn::Linear>(o.ffn, o.hidden))),
+        norm3_(register_module("norm3", std::make_shared<nn::LayerNorm>(o.hidden))) {}
+
+  // x, position [G, Q, hidden]; box [G, Q, 4] cxcywh; value [B, S, heads, hidden / heads] -> [G, Q, hidden]
+  at::Tensor forward(const at::Tensor& x, const at::Tensor& position, const at::Tensor& box, const at::Tensor& value,
+                     const DecoderInput& input, const nn::LevelShapes& levels) const {
+    at::Tensor y = norm1_->forward(x + self_attn_->forward(x + position, x, input.blocked));
+    y = norm2_->forward(y + cross_attn_->forward(y + position, box, value, levels, input.image_index));
+    y = y + linear2_->forward(at::relu(linear1_->forward(y)));
+    // fp16 can overflow here (lyuwenyu/RT-DETR, pull request 464).
+    if (y.scalar_type() == at::kHalf) y = y.clamp(-65504, 65504);
+    return norm3_->forward(y);
+  }
+
+  const nn::MsDeformAttn& cross_attn() const { return *cross_attn_; }
+
+  void init_own(const nn::ParameterInit& init) override {
+    init.xavier_uniform("linear1.weight", linear1_->weight);
+    init.xavier_uniform("linear2.weight", linear2_->weight);
+  }
+
+ private:
+  std::shared_ptr<nn::MultiheadSelfAttention> self_attn_;
+  std::shared_ptr<nn::LayerNorm> norm1_;
+  std::shared_ptr<nn::MsDeformAttn> cross_attn_;
+  std::shared_ptr<nn::LayerNorm> norm2_;
+  std::shared_ptr<nn::Linear> linear1_, linear2_;
+  std::shared_ptr<nn::LayerNorm> norm3_;
+};
+
+DecoderStack::DecoderStack(const DecoderOptions& options, int64_t classes, bool own_values, nn::Module& heads,
+                           nn::Module& trunk)
+    : options_(options),
+      query_pos_head_(std::make_shared<QueryPosition>(options.hidden)),
+      denoising_class_embed_(std::make_shared<ClassEmbedding>(classes, options.hidden)) {
+  for (int64_t i = 0; i < options.layers; ++i) {
+    layers_.push_back(std::make_shared<DecoderLayer>(options, own_values));
+    dec_score_head_.push_back(std::make_shared<ScoreHead>(options.hidden, classes, options.prior));
+    dec_bbox_head_.push_back(std::make_shared<BoxHead>(options.hidden));
+  }
+  register_list(trunk, "layers", layers_);
+  heads.register_module("denoising_class_embed", denoising_class_embed_);
+  heads.register_module("query_pos_head", query_pos_head_);
+  register_list(heads, "dec_score_head", dec_score_head_);
+  register_list(heads, "dec_bbox_head", dec_bbox_head_);
+}
+
+std::vector<at::Tensor> DecoderStack::project_values(const at::Tensor& memory) const {
+  std::vector<at::Tensor> values;
+  for (const auto& layer : layers_) values.push_back(layer->cross_attn().project_value(memory));
+  return values;
+}
+
+at::Tensor DecoderStack::run_layer(size_t i, const at::Tensor& x, const at::Tensor& box, const DecoderInput& input,
+                                   const at::Tensor& value, const nn::LevelShapes& levels) const {
+  const at::Tensor position = query_pos_head_->forward(box);
+  const auto layer = layers_[i];
+  if (!options_.checkpoint) return layer->forward(x, position, box, value, input, levels);
+  const DecoderInput fixed = {{}, {}, input.blocked, input.image_index};
+  const auto again = [layer, fixed, levels](const std::vector<at::Tensor>& in) {
+    return std::vector<at::Tensor>{layer->forward(in[0], in[1], in[2], in[3], fixed, levels)};
+  };
+  return checkpointed(again, {x, position, box, value})[0];
+}
+
+// A layer's box is its offset added to the box before, in logits. The box handed on is cut from the graph; the one that
+// the loss sees is taken from the uncut box of the layer before, which so learns from it too ("look forward twice",
+// DINO).
+std::vector<Prediction> DecoderStack::forward(const DecoderInput& input, const std::vector<at::Tensor>& values,
+                                              const nn::LevelShapes& levels, bool every_layer) const {
+  std::vector<Prediction> out;
+  at::Tensor x = input.content, box = at::sigmoid(at_least_float(input.reference)), uncut;
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    x = run_layer(i, x, box, input, values[i], levels);
+    const at::Tensor offset = at_least_float(dec_bbox_head_[i]->forward(x));
+    const Float32Scope precise;
+    const at::Tensor refined = at::sigmoid(offset + nn::inverse_sigmoid(box));
+    if (every_layer || i + 1 == layers_.size()) {
+      const at::Tensor seen = uncut.defined() ? at::sigmoid(offset + nn::inverse_sigmoid(uncut)) : refined;
+      out.push_back({dec_score_head_[i]->forward(at_least_float(x)), seen});
+    }
+    uncut = refined;
+    box = refined.detach();
+  }
+  return out;
+}
+
+}  // namespace moe::rtdetr

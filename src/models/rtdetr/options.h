@@ -1,0 +1,38 @@
+// The settings of MoE RT-DETR as plain structs, read once from a Config. Nothing below the task reads a Config.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "config/config.h"
+#include "models/rtdetr/backbone.h"
+#include "models/rtdetr/criterion.h"
+#include "models/rtdetr/decoder.h"
+#include "models/rtdetr/denoising.h"
+#include "models/rtdetr/encoder.h"
+#include "models/rtdetr/experts.h"
+
+namespace moe::rtdetr {
+
+struct Options {
+  std::vector<std::string> classes;
+  BackboneOptions backbone;
+  EncoderOptions encoder;  // in_channels are filled in by the network
+  DecoderOptions decoder;
+  int64_t queries = 300;  // of one decoder, so of one expert
+  bool mixture = false;   // false: one decoder for all classes and no gate
+  ExpertGroups groups;    // a mixture's experts, or one group of all classes
+  RouterOptions router;
+  DenoisingOptions denoising;
+  LossOptions loss;
+  double gate_loss = 1;               // weight of the gate's cross entropy
+  bool normalize_by_expert = false;   // divide an expert's loss by its own boxes, not by all of the window
+  int64_t max_detections = 300;       // per image
+  int64_t height = 640, width = 640;  // of the input in summaries; any size is taken
+  uint64_t seed = 0;
+};
+
+Options read_options(const Config& config);  // MOE_ERR_CONFIG, placed at the key
+
+}  // namespace moe::rtdetr

@@ -1,0 +1,161 @@
+#include "models/rtdetr/options.h"
+#include "models/rtdetr/task.h"
+
+namespace moe::rtdetr {
+
+static Schema network_keys() {
+  using enum KeyType;
+  return {
+      {"model.backbone.depth", integer, "18", "18 | 34 | 50 | 101", "Layers of the PResNet-vd backbone."},
+      {"model.backbone.width", number, "1.0", "> 0, <= 4", "Factor on every channel count of the backbone."},
+      {"model.backbone.stages", integers, "[1, 2, 3]", ">= 0, <= 3",
+       "Backbone stages that feed the encoder, three rising ones (strides 4, 8, 16, 32)."},
+      {"model.backbone.frozen_norm", boolean, "false", "",
+       "Fix every BatchNorm of the backbone to its stored statistics."},
+      {"model.backbone.freeze_at", integer, "-1", ">= -1, <= 4",
+       "Backbone parts without gradient: -1 none, 0 the stem, n the stem and the first n stages."},
+      {"model.hidden", integer, "256", ">= 8", "Width of encoder and decoder."},
+      {"model.heads", integer, "8", ">= 1", "Attention heads of encoder and decoder."},
+      {"model.encoder.ffn", integer, "1024", ">= 1", "Hidden units of the encoder's transformer layer."},
+      {"model.encoder.expansion", number, "0.5", "> 0, <= 4",
+       "Inner width of the encoder's fusion blocks over hidden."},
+      {"model.decoder.layers", integer, "3", ">= 1", "Decoder layers."},
+      {"model.decoder.ffn", integer, "1024", ">= 1", "Hidden units of a decoder layer."},
+      {"model.decoder.points", integer, "4", ">= 1", "Sampling points of a head on each level."},
+      {"model.queries", integer, "300", ">= 1", "Object queries of a model without experts."},
+      {"model.prior", number, "0.01", "> 0, < 1", "Probability that every class score starts with."},
+      {"model.max_detections", integer, "300", ">= 1", "Detections given per image, best first."},
+      {"model.denoising.queries", integer, "100", ">= 0",
+       "Positive denoising queries an image (of an expert) gets, about; 0: no denoising."},
+      {"model.denoising.label_noise", number, "0.5", ">= 0, <= 1",
+       "Half of this share of denoised labels is drawn anew."},
+      {"model.denoising.box_noise", number, "1.0", ">= 0, <= 2",
+       "Half sides that the corners of denoised boxes move by at most; negatives move up to twice that."},
+  };
+}
+
+static Schema expert_keys() {
+  using enum KeyType;
+  return {
+      {"model.experts.kind", text, "none", "none | class_partitioned | dense_twin",
+       "none: one decoder; class_partitioned: a decoder for each group of classes behind a gate; dense_twin: one "
+       "decoder "
+       "with top_k * queries queries, as many as the experts of an image have together."},
+      {"model.experts.groups", text, "by_class", "by_class | by_complexity | by_size | custom",
+       "Classes of each expert: one class (A), vehicles/people/two_wheelers (B), large/medium/small (C), or the "
+       "table."},
+      {"model.experts.table.*", texts, "[]", "", "Classes of the expert of this name, with groups: custom."},
+      {"model.experts.top_k", integer, "2", ">= 1", "Most experts computed for an image at inference."},
+      {"model.experts.queries", integer, "100", ">= 1", "Object queries of one expert."},
+      {"model.experts.threshold", number, "0.05", ">= 0, <= 1",
+       "Gate probability below which an expert is left out; the most probable one is always computed."},
+      {"model.experts.noise", number, "0", ">= 0", "Deviation of Gaussian noise on the gate's logits in training."},
+      {"model.experts.temperature", number, "1", "> 0", "Divisor of the gate's logits."},
+  };
+}
+
+static Schema loss_keys() {
+  using enum KeyType;
+  return {
+      {"loss.vfl", number, "1", ">= 0", "Weight of the varifocal classification loss."},
+      {"loss.bbox", number, "5", ">= 0", "Weight of the L1 box loss."},
+      {"loss.giou", number, "2", ">= 0", "Weight of the generalised IoU loss."},
+      {"loss.gate", number, "1", ">= 0",
+       "Weight of the gate's cross entropy (classes of an expert in the image or not)."},
+      {"loss.normalize", text, "all", "all | expert",
+       "Boxes of the window that an expert's losses are divided by: all, or those of its classes."},
+      {"matcher.class", number, "2", ">= 0", "Weight of the focal class cost in the assignment."},
+      {"matcher.bbox", number, "5", ">= 0", "Weight of the L1 distance in the assignment."},
+      {"matcher.giou", number, "2", ">= 0", "Weight of the generalised IoU in the assignment."},
+  };
+}
+
+Schema schema() {
+  Schema all = network_keys();
+  for (const Schema& part : {expert_keys(), loss_keys()}) all.insert(all.end(), part.begin(), part.end());
+  return all;
+}
+
+static std::vector<std::string> read_classes(const Config& config) {
+  std::vector<std::string> classes = config.texts("data.classes");
+  if (classes.empty()) config.fail_at("data.classes", "expected at least one class name, got none");
+  return classes;
+}
+
+static void read_backbone(const Config& config, Options& out) {
+  out.backbone.depth = config.integer("model.backbone.depth");
+  out.backbone.width = config.number("model.backbone.width");
+  out.backbone.stages = config.integers("model.backbone.stages");
+  out.backbone.freeze_norm = config.boolean("model.backbone.frozen_norm");
+  out.backbone.freeze_at = config.integer("model.backbone.freeze_at");
+  if (out.backbone.stages.size() != 3) {
+    config.fail_at("model.backbone.stages", text("expected three stages, got ", out.backbone.stages.size()));
+  }
+}
+
+static void read_transformer(const Config& config, Options& out) {
+  const int64_t hidden = config.integer("model.hidden"), heads = config.integer("model.heads");
+  if (hidden % heads != 0 || hidden % 4 != 0) {
+    config.fail_at("model.hidden", text("expected a multiple of 4 and of model.heads = ", heads, ", got ", hidden));
+  }
+  out.encoder.hidden = out.decoder.hidden = hidden;
+  out.encoder.heads = out.decoder.heads = heads;
+  out.encoder.ffn = config.integer("model.encoder.ffn");
+  out.encoder.expansion = config.number("model.encoder.expansion");
+  out.decoder.ffn = config.integer("model.decoder.ffn");
+  out.decoder.layers = config.integer("model.decoder.layers");
+  out.decoder.points = config.integer("model.decoder.points");
+  out.decoder.prior = config.number("model.prior");
+}
+
+static void read_experts(const Config& config, Options& out) {
+  const std::string kind = config.text("model.experts.kind");
+  out.router.top_k = config.integer("model.experts.top_k");
+  out.router.threshold = config.number("model.experts.threshold");
+  out.router.noise = config.number("model.experts.noise");
+  out.router.temperature = config.number("model.experts.temperature");
+  out.mixture = kind == "class_partitioned";
+  out.groups = out.mixture ? read_groups(config, out.classes) : one_group(out.classes);
+  const int64_t queries = config.integer("model.experts.queries");
+  out.queries = out.mixture            ? queries
+                : kind == "dense_twin" ? out.router.top_k * queries
+                                       : config.integer("model.queries");
+  if (out.mixture && out.router.top_k > out.groups.size()) {
+    config.fail_at("model.experts.top_k",
+                   text("expected at most the ", out.groups.size(), " experts, got ", out.router.top_k));
+  }
+}
+
+static void read_losses(const Config& config, Options& out) {
+  out.denoising.queries = config.integer("model.denoising.queries");
+  out.denoising.label_noise = config.number("model.denoising.label_noise");
+  out.denoising.box_noise = config.number("model.denoising.box_noise");
+  out.loss.vfl = config.number("loss.vfl");
+  out.loss.bbox = config.number("loss.bbox");
+  out.loss.giou = config.number("loss.giou");
+  out.loss.match_class = config.number("matcher.class");
+  out.loss.match_bbox = config.number("matcher.bbox");
+  out.loss.match_giou = config.number("matcher.giou");
+  out.gate_loss = config.number("loss.gate");
+  out.normalize_by_expert = config.text("loss.normalize") == "expert";
+}
+
+Options read_options(const Config& config) {
+  Options out;
+  out.classes = read_classes(config);
+  read_backbone(config, out);
+  read_transformer(config, out);
+  read_experts(config, out);
+  read_losses(config, out);
+  out.max_detections = config.integer("model.max_detections");
+  out.backbone.checkpoint = out.encoder.checkpoint = out.decoder.checkpoint =
+      config.boolean("train.checkpoint_activations");
+  const std::vector<int64_t> size = config.integers("data.size");
+  if (size.size() != 2) config.fail_at("data.size", text("expected [height, width], got ", size.size(), " numbers"));
+  out.height = size[0];
+  out.width = size[1];
+  out.seed = static_cast<uint64_t>(config.integer("seed"));
+  return out;
+}
+
+}  // namespace moe::rtdetr

@@ -1,0 +1,166 @@
+#include "models/rtdetr/summary.h"
+
+#include <algorithm>
+#include <cstdio>
+
+namespace moe::rtdetr {
+
+namespace {
+
+int64_t number_after(const std::string& name, const std::string& prefix) {
+  return std::stoll(name.substr(prefix.size()));
+}
+
+int64_t ceil_div(int64_t a, int64_t b) {
+  return (a + b - 1) / b;
+}
+
+// Rows that every weight is applied to, for one image of options.height x options.width.
+class Geometry {
+ public:
+  Geometry(const Options& options, const std::vector<int64_t>& strides) : options_(options), strides_(strides) {
+    active_ = options.mixture ? std::min(options.router.top_k, options.groups.size()) : 1;
+  }
+
+  int64_t cells(int64_t stride) const { return ceil_div(options_.height, stride) * ceil_div(options_.width, stride); }
+  int64_t level_cells(int64_t level) const { return cells(strides_[level]); }
+  int64_t top_cells() const { return level_cells(static_cast<int64_t>(strides_.size()) - 1); }
+  int64_t queries() const { return std::min(options_.queries, all_cells()); }
+  int64_t active() const { return active_; }
+  int64_t all_cells() const {
+    int64_t sum = 0;
+    for (const int64_t stride : strides_) sum += cells(stride);
+    return sum;
+  }
+
+  int64_t conv_rows(const std::string& name, int64_t kernel) const {
+    const auto top = static_cast<int64_t>(strides_.size()) - 1;
+    const auto at = [&](const std::string& prefix) { return name.starts_with(prefix); };
+    const auto index = [&](const std::string& prefix) { return number_after(name, prefix); };
+    if (at("backbone.conv1.")) return cells(2);
+    if (at("backbone.res_layers.")) return residual_rows(name, kernel);
+    if (at("encoder.input_proj.")) return level_cells(index("encoder.input_proj."));
+    if (at("encoder.lateral_convs.")) return level_cells(top - index("encoder.lateral_convs."));
+    if (at("encoder.fpn_blocks.")) return level_cells(top - 1 - index("encoder.fpn_blocks."));
+    if (at("encoder.downsample_convs.")) return level_cells(1 + index("encoder.downsample_convs."));
+    if (at("encoder.pan_blocks.")) return level_cells(1 + index("encoder.pan_blocks."));
+    return level_cells(index("decoder.input_proj."));
+  }
+
+  int64_t linear_rows(const std::string& name) const {
+    const auto has = [&](const char* part) { return name.find(part) != std::string::npos; };
+    if (name.starts_with("encoder.")) return top_cells();
+    if (has("denoising_class_embed")) return 0;  // training only
+    if (has("decoder.gate.")) return 1;
+    if (has("value_proj")) return all_cells();
+    if (has("enc_output")) return all_cells() + active_ * queries();  // all cells, and the selected ones again
+    if (has("enc_score_head")) return all_cells();
+    if (has("enc_bbox_head")) return active_ * queries();
+    if (has("dec_score_head") && !has(last_head().c_str())) return 0;  // training only
+    return queries();
+  }
+
+  // Products of attention that have no weights.
+  int64_t encoder_products() const { return 2 * top_cells() * top_cells() * options_.encoder.hidden; }
+  int64_t decoder_products() const {
+    const DecoderOptions& d = options_.decoder;
+    const int64_t samples = 4 * d.points * static_cast<int64_t>(strides_.size());
+    return d.layers * queries() * d.hidden * (2 * queries() + samples);
+  }
+
+ private:
+  std::string last_head() const { return text("dec_score_head.", options_.decoder.layers - 1, "."); }
+
+  // The stride of a bottleneck sits on its 3x3 convolution, so its first 1x1 still sees the finer map.
+  int64_t residual_rows(const std::string& name, int64_t kernel) const {
+    const int64_t stage = number_after(name, "backbone.res_layers.");
+    const bool finer = kernel == 1 && stage > 0 && name.find("blocks.0.branch2a") != std::string::npos;
+    return cells((finer ? 2 : 4) << stage);
+  }
+
+  const Options& options_;
+  std::vector<int64_t> strides_;
+  int64_t active_;
+};
+
+bool of_expert(const std::string& name) {
+  for (const char* own :
+       {"decoder.experts.", "decoder.decoder.", "decoder.dec_", "decoder.query_pos", "decoder.denoising"}) {
+    if (name.starts_with(own)) return name.find("value_proj") == std::string::npos;
+  }
+  return false;
+}
+
+size_t part_of(const std::string& name) {
+  if (name.starts_with("backbone.")) return 0;
+  if (name.starts_with("encoder.")) return 1;
+  if (name.starts_with("decoder.gate.")) return 3;
+  return of_expert(name) ? 4 : 2;
+}
+
+std::string row(const std::string& name, const std::string& a, const std::string& b, const std::string& c) {
+  char line[128];
+  std::snprintf(line, sizeof line, "%-22s %14s %14s %14s\n", name.c_str(), a.c_str(), b.c_str(), c.c_str());
+  return line;
+}
+
+std::string row(const PartCost& part) {
+  char millions[32];
+  std::snprintf(millions, sizeof millions, "%.1f M", static_cast<double>(part.multiply_adds) * 1e-6);
+  return row(part.name, std::to_string(part.parameters), std::to_string(part.active_parameters), millions);
+}
+
+std::string experts_text(const Options& options) {
+  if (!options.mixture)
+    return text("one decoder of ", options.queries, " queries for ", options.classes.size(), " classes\n");
+  std::string out = text(options.router.top_k, " of ", options.groups.size(), " experts of ", options.queries,
+                         " queries per image; their dense twin has one decoder of ", options.router.top_k, " * ",
+                         options.queries, " = ", options.router.top_k * options.queries, " queries\n");
+  for (size_t e = 0; e < options.groups.names.size(); ++e) {
+    std::vector<std::string> names;
+    for (const int64_t id : options.groups.classes[e]) names.push_back(options.classes[id]);
+    out += text("expert ", e, " ", options.groups.names[e], ": ", join(names, ", "), "\n");
+  }
+  return out;
+}
+
+}  // namespace
+
+std::vector<PartCost> part_costs(const Options& options, const Network& network) {
+  const Geometry geometry(options, network.strides());
+  std::vector<PartCost> parts = {
+      {"backbone"}, {"encoder"}, {"decoder, shared"}, {"gate"}, {options.mixture ? "experts" : "decoder"}};
+  for (const auto& item : network.named_parameters(true)) {
+    const at::Tensor& weight = item.value();
+    PartCost& part = parts[part_of(item.key())];
+    part.parameters += weight.numel();
+    if (weight.dim() == 4) part.multiply_adds += weight.numel() * geometry.conv_rows(item.key(), weight.size(2));
+    if (weight.dim() == 2) part.multiply_adds += weight.numel() * geometry.linear_rows(item.key());
+  }
+  parts[1].multiply_adds += geometry.encoder_products();
+  for (PartCost& part : parts) part.active_parameters = part.parameters;
+  PartCost& experts = parts[4];
+  const int64_t all = options.groups.size();
+  experts.multiply_adds =
+      (experts.multiply_adds * geometry.active()) / all + geometry.active() * geometry.decoder_products();
+  experts.active_parameters = experts.parameters * geometry.active() / all;
+  if (!options.mixture) parts.erase(parts.begin() + 3);
+  return parts;
+}
+
+std::string summary_text(const Options& options, const Network& network) {
+  std::string out =
+      text("RT-DETRv2, PResNet-", options.backbone.depth, "-vd, input ", options.height, " x ", options.width, "\n");
+  out += experts_text(options);
+  out += row("part", "parameters", "active", "multiply-adds");
+  PartCost total{"total"};
+  for (const PartCost& part : part_costs(options, network)) {
+    out += row(part);
+    total.parameters += part.parameters;
+    total.active_parameters += part.active_parameters;
+    total.multiply_adds += part.multiply_adds;
+  }
+  return out + row(total) + "multiply-adds of one image; active: what one image uses, of experts their mean size\n";
+}
+
+}  // namespace moe::rtdetr

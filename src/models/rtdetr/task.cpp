@@ -1,0 +1,215 @@
+#include "models/rtdetr/task.h"
+
+#include <ATen/ATen.h>
+#include <torch/nn/module.h>
+
+#include "base/error.h"
+#include "eval/coco.h"
+#include "models/rtdetr/draw.h"
+#include "models/rtdetr/losses.h"
+#include "models/rtdetr/network.h"
+#include "models/rtdetr/postprocess.h"
+#include "models/rtdetr/summary.h"
+#include "tensor/scope.h"
+
+namespace moe::rtdetr {
+
+namespace {
+
+Targets targets_in(const Batch& batch, const std::string& boxes, const std::string& labels,
+                   const std::string& offsets) {
+  const at::Tensor rows = batch.get(offsets).contiguous();
+  Targets out;
+  out.boxes = batch.get(boxes);
+  out.labels = batch.get(labels);
+  out.offsets.assign(rows.const_data_ptr<int64_t>(), rows.const_data_ptr<int64_t>() + rows.numel());
+  return out;
+}
+
+void check_labels(const at::Tensor& labels, const std::string& field, int64_t classes) {
+  const at::Tensor dense = labels.contiguous();
+  const int64_t* ids = dense.const_data_ptr<int64_t>();
+  for (int64_t i = 0; i < dense.numel(); ++i) {
+    check(ids[i] >= 0 && ids[i] < classes, MOE_ERR_DATA, field, ": expected class ids 0..", classes - 1, ", got ",
+          ids[i], " at row ", i);
+  }
+}
+
+// Rounding of a box that touches the border may leave it a little outside.
+void check_boxes(const at::Tensor& boxes) {
+  constexpr float slack = 1e-3F;
+  const at::Tensor dense = boxes.contiguous();
+  const float* box = dense.const_data_ptr<float>();
+  for (int64_t i = 0; i < dense.size(0); ++i, box += 4) {
+    const bool centre = box[0] >= -slack && box[0] <= 1 + slack && box[1] >= -slack && box[1] <= 1 + slack;
+    const bool sides = box[2] > 0 && box[2] <= 1 + slack && box[3] > 0 && box[3] <= 1 + slack;
+    check(centre && sides, MOE_ERR_DATA, "boxes: expected cx, cy in 0..1 and w, h in (0, 1] of the input, got [",
+          box[0], ", ", box[1], ", ", box[2], ", ", box[3], "] at row ", i);
+  }
+}
+
+BatchSpec input_fields() {
+  using enum FieldSpec::Layout;
+  return {
+      {.name = "images", .dtype = at::kFloat, .shape = {3, -1, -1}, .doc = "RGB in 0..1, sides of 32 pixels or more"},
+      {.name = "image_ids", .dtype = at::kLong, .shape = {}, .optional = true, .doc = "id in the data set"},
+      {.name = "sizes",
+       .dtype = at::kLong,
+       .shape = {2},
+       .optional = true,
+       .doc = "height, width of the original, pixels"},
+      {.name = "frames",
+       .dtype = at::kFloat,
+       .shape = {4},
+       .optional = true,
+       .doc = "scale x, y, shift x, y: input = original * scale + shift"},
+  };
+}
+
+BatchSpec target_fields() {
+  using enum FieldSpec::Layout;
+  return {
+      {.name = "boxes",
+       .dtype = at::kFloat,
+       .shape = {4},
+       .layout = ragged,
+       .training_only = true,
+       .doc = "cx, cy, w, h as shares of the input"},
+      {.name = "labels",
+       .dtype = at::kLong,
+       .shape = {},
+       .layout = ragged,
+       .training_only = true,
+       .doc = "class index"},
+      {.name = "offsets",
+       .dtype = at::kLong,
+       .shape = {},
+       .layout = offsets,
+       .training_only = true,
+       .doc = "first row of each sample in boxes and labels"},
+  };
+}
+
+BatchSpec truth_fields() {
+  using enum FieldSpec::Layout;
+  BatchSpec out;
+  const auto rows = [&](const char* name, at::ScalarType type, std::vector<int64_t> shape, const char* doc) {
+    out.push_back({name, type, std::move(shape), ragged, "gt_offsets", false, true, doc});
+  };
+  rows("gt_boxes", at::kDouble, {4}, "x, y, width, height in original pixels");
+  rows("gt_labels", at::kLong, {}, "class index");
+  rows("gt_area", at::kDouble, {}, "pixels^2");
+  rows("gt_crowd", at::kLong, {}, "1: detections inside count neither way");
+  rows("gt_ids", at::kLong, {}, "id of the annotation");
+  out.push_back({"gt_offsets", at::kLong, {}, offsets, "", false, true, "first row of each sample in gt_*"});
+  return out;
+}
+
+class RtdetrTask : public Task {
+ public:
+  explicit RtdetrTask(const Config& config)
+      : options_(read_options(config)), network_(std::make_shared<Network>(options_)) {
+    if (options_.mixture) {
+      stats_ = std::make_unique<RoutingStats>("decoder.gate", "class_partitioned", "image", options_.groups.names,
+                                              options_.router.top_k, static_cast<int64_t>(options_.classes.size()));
+    }
+  }
+
+  BatchSpec batch_spec() const override {
+    BatchSpec spec = input_fields();
+    for (const BatchSpec& part : {target_fields(), truth_fields()}) spec.insert(spec.end(), part.begin(), part.end());
+    return spec;
+  }
+
+  void check(const Batch& batch) const override {
+    const at::Tensor& images = batch.get("images");
+    moe::check(images.size(2) >= 32 && images.size(3) >= 32, MOE_ERR_SHAPE,
+               "images: expected sides of 32 pixels or more, got ", shape_text(images.sizes()));
+    if (batch.has("labels")) check_labels(batch.get("labels"), "labels", classes());
+    if (batch.has("boxes")) check_boxes(batch.get("boxes"));
+  }
+
+  Normalizers normalizers(const Batch& batch) const override { return count_boxes(options_, batch.get("labels")); }
+
+  std::vector<LossTerm> forward(const Batch& batch, const ForwardContext& context) override {
+    const Targets targets = targets_in(batch, "boxes", "labels", "offsets");
+    const NetworkOutput output = network_->forward(batch.get("images"), &targets, context.rng);
+    record(output, class_counts(targets, classes()));
+    return losses(options_, output, targets, context);
+  }
+
+  Batch predict(const Batch& batch) override {
+    const at::NoGradGuard no_grad;
+    network_->eval();
+    const at::Tensor& images = batch.get("images");
+    const NetworkOutput output = network_->forward(images, nullptr, Rng(options_.seed, "predict"));
+    record(output, true_counts(batch));
+    const Detections best = best_detections(output, options_.groups, images.size(0), options_.max_detections);
+    Batch out;
+    out.set("boxes", original_boxes(best, batch));
+    out.set("scores", best.scores);
+    out.set("labels", best.labels);
+    out.set("offsets", best.offsets);
+    for (const char* name : {"image_ids", "sizes"}) {
+      if (batch.has(name)) out.set(name, batch.get(name));
+    }
+    return out;
+  }
+
+  std::unique_ptr<Evaluator> evaluator() const override { return make_coco_evaluator(options_.classes); }
+  torch::nn::Module& network() override { return *network_; }
+  std::vector<RoutingStats*> routing() override {
+    return stats_ ? std::vector<RoutingStats*>{stats_.get()} : std::vector<RoutingStats*>{};
+  }
+  std::vector<std::string> class_names() const override { return options_.classes; }
+  std::string summary() const override { return summary_text(options_, *network_); }
+  at::Tensor draw(const Batch& batch, const Batch& prediction, int64_t index, double min_score) const override {
+    return draw_detections(batch, prediction, index, min_score, options_.classes);
+  }
+
+ private:
+  int64_t classes() const { return static_cast<int64_t>(options_.classes.size()); }
+
+  // Objects of each class in each image, for the class x expert table; undefined where the batch does not say.
+  at::Tensor true_counts(const Batch& batch) const {
+    if (batch.has("gt_labels") && batch.has("gt_offsets")) return truth_counts(batch);
+    if (!batch.has("labels") || !batch.has("boxes") || !batch.has("offsets")) return {};
+    return class_counts(targets_in(batch, "boxes", "labels", "offsets"), classes());
+  }
+
+  at::Tensor truth_counts(const Batch& batch) const {
+    const at::Tensor labels = batch.get("gt_labels").contiguous(), offsets = batch.get("gt_offsets").contiguous();
+    const at::Tensor crowd =
+        batch.has("gt_crowd") ? batch.get("gt_crowd").to(at::kBool) : at::zeros_like(labels, at::kBool);
+    const int64_t images = offsets.numel() - 1;
+    at::Tensor counts = at::zeros({images, classes()}, at::kLong);
+    const int64_t *label = labels.const_data_ptr<int64_t>(), *first = offsets.const_data_ptr<int64_t>();
+    const at::Tensor dense = crowd.contiguous();
+    for (int64_t i = 0; i < images; ++i) {
+      for (int64_t row = first[i]; row < first[i + 1]; ++row) {
+        const bool counted = !dense.const_data_ptr<bool>()[row] && label[row] >= 0 && label[row] < classes();
+        if (counted) ++counts.mutable_data_ptr<int64_t>()[i * classes() + label[row]];
+      }
+    }
+    return counts;
+  }
+
+  void record(const NetworkOutput& output, const at::Tensor& counts) {
+    if (!stats_) return;
+    const at::Tensor p = output.routing.probabilities.detach().to(at::kFloat);
+    const at::Tensor distribution = p / p.sum(1, /*keepdim=*/true).clamp_min(1e-12);
+    stats_->record({distribution, p, output.routing.chosen, output.routing.computed, {}, counts});
+  }
+
+  Options options_;
+  std::shared_ptr<Network> network_;
+  std::unique_ptr<RoutingStats> stats_;
+};
+
+}  // namespace
+
+std::unique_ptr<Task> create(const Config& config) {
+  return std::make_unique<RtdetrTask>(config);
+}
+
+}  // namespace moe::rtdetr

@@ -187,7 +187,8 @@ void Run::State::resume(const std::string& path, const SafetensorsFile& file) {
   best = parse_double(text_of("run.best")).value_or(-std::numeric_limits<double>::infinity());
   trained_seconds = parse_double(text_of("run.trained_seconds")).value_or(0);
   train->set_broken(stored_integer(file, path, "run.broken"));
-  train->seek(epoch, batch);
+  // At the end of an epoch the loader already stands before the next one.
+  train->seek(batch < batches ? epoch : epoch + 1, batch < batches ? batch : 0);
   saved_step = session->steps();
   const std::string threads = text_of("threads");
   if (threads != std::to_string(at::get_num_threads())) {

@@ -1,0 +1,197 @@
+#!/usr/bin/env bash
+# The `moe` command and the C examples as a user calls them: help, exit codes, one-line errors, and a tiny training that is
+# interrupted, resumed, evaluated, used and looked into.
+#   test_cli.sh BUILD_FOLDER
+set -uo pipefail
+build=$(realpath "$1")
+moe=$build/bin/moe
+work=$(mktemp -d /tmp/moe-test-cli-XXXXXX)
+trap 'rm -rf "$work"' EXIT
+cd "$work"
+failures=0
+
+wrong() {
+  echo "FAILED: $*"
+  sed 's/^/  out: /' out | tail -n 20
+  sed 's/^/  err: /' err | tail -n 20
+  failures=$((failures + 1))
+}
+
+# expect CODE COMMAND...: runs it, keeps its output in ./out and ./err, checks the exit code.
+expect() {
+  local want=$1
+  shift
+  "$@" >out 2>err </dev/null
+  local got=$?
+  [ "$got" = "$want" ] || wrong "$* exited with $got, expected $want"
+}
+
+# refuse CODE TEXT COMMAND...: fails with one line on stderr that holds TEXT.
+refuse() {
+  local code=$1 text=$2
+  shift 2
+  expect "$code" "$@"
+  [ "$(wc -l <err)" = 1 ] || wrong "$*: expected one line of error"
+  grep -qF -- "$text" err || wrong "$*: expected \"$text\" in the error"
+}
+
+prints() {
+  grep -qE -- "$1" out || wrong "expected \"$1\" in the output of: ${*:2}"
+}
+
+check_help_and_usage() {
+  expect 0 "$moe" --help
+  prints 'exit codes' moe --help
+  for name in train eval predict experts config data info; do
+    expect 0 "$moe" "$name" --help
+    prints "usage: moe $name" "$name --help"
+    [ "$(grep -c "^  moe $name" out)" -ge 1 ] || wrong "moe $name --help shows no example"
+    refuse 2 'unknown option "--hepl", did you mean "--help"?' "$moe" "$name" --hepl
+  done
+  refuse 2 'expected a command' "$moe"
+  refuse 2 'unknown command "trian", did you mean "train"?' "$moe" trian
+  refuse 2 'unknown option "--rnu", did you mean "--run"?' "$moe" train --rnu x
+  refuse 2 '--run: expected a value' "$moe" train tiny.yml --run
+  refuse 2 'expected a settings file' "$moe" train
+  refuse 2 'expected KEY=VALUE, got "epochs"' "$moe" train tiny.yml epochs
+  refuse 2 'expected WIDTHxHEIGHT' "$moe" data synth traffic x --size 640
+  refuse 2 '--train: expected an integer >= 1, got "0"' "$moe" data synth traffic x --train 0
+  refuse 2 '--window: expected lifetime, epoch, step or eval' "$moe" experts run --window ever
+  refuse 2 'expected --run or --resume' "$moe" train --run a --resume b
+}
+
+check_failures() {
+  refuse 1 'moe: nowhere.yml' "$moe" train nowhere.yml
+  refuse 1 'moe: nowhere.yml' "$moe" config nowhere.yml
+  refuse 1 'nowhere' "$moe" eval nowhere
+  refuse 1 'nowhere' "$moe" experts nowhere
+  refuse 1 'nowhere' "$moe" predict nowhere picture.png
+  refuse 1 'override train.epoch: unknown key, did you mean "train.epochs"' "$moe" config tiny.yml train.epoch=3
+  refuse 1 'override train.epochs: expected an integer >= 1, got "many"' "$moe" train tiny.yml train.epochs=many
+  refuse 1 'nothing' "$moe" train tiny.yml data.root=nothing --run failed
+  echo "text" >broken.safetensors
+  refuse 1 'broken.safetensors' "$moe" eval broken.safetensors
+}
+
+write_settings() {
+  cat >tiny.yml <<'YAML'
+task: rtdetr
+seed: 3
+data: {root: scenes, size: [64, 96], workers: 1, augment: {flip: 0.5}}
+model:
+  backbone: {width: 0.25}
+  hidden: 32
+  heads: 4
+  encoder: {ffn: 48}
+  decoder: {layers: 2, ffn: 48}
+  denoising: {queries: 10}
+  experts: {kind: class_partitioned, groups: by_class, top_k: 2, queries: 12}
+train: {epochs: 2, batch_size: 4, log_every: 1}
+optimizer: {lr: 1e-3}
+YAML
+}
+
+check_data_and_config() {
+  expect 0 "$moe" data synth traffic scenes --train 12 --val 4 --size 192x128 --seed 5
+  [ "$(ls scenes/image | wc -l)" = 16 ] || wrong "expected 16 pictures"
+  refuse 1 'scenes' "$moe" data synth traffic scenes
+  refuse 1 'trafic' "$moe" data synth trafic other
+  expect 0 "$moe" config tiny.yml train.epochs=7
+  prints '^  epochs: 7$' config
+  cp out resolved.yml
+  expect 0 "$moe" config resolved.yml
+  cmp -s out resolved.yml || wrong "the resolved settings do not load back to the same"
+  expect 0 "$moe" config tiny.yml train.epochs=7 --origins
+  prints 'epochs: 7  # override$' "config --origins"
+  prints 'batch_size: 4  # tiny.yml:[0-9]+:' "config --origins"
+  prints '# default$' "config --origins"
+  expect 0 "$moe" config --schema rtdetr
+  prints '^\| `model.experts.top_k` \| integer \|' "config --schema"
+  expect 0 "$moe" config --schema
+  refuse 1 'rtdert' "$moe" config --schema rtdert
+  expect 0 "$moe" info
+  prints '"version"' info
+}
+
+check_training() {
+  expect 0 "$moe" train tiny.yml
+  prints '^run folder: runs/tiny-0001$' train
+  prints 'epoch 2/2' train
+  for file in config.yml train.log metrics.jsonl metrics.csv; do
+    [ -s "runs/tiny-0001/$file" ] || wrong "expected runs/tiny-0001/$file"
+  done
+  expect 0 "$moe" train tiny.yml train.max_steps=1
+  prints '^run folder: runs/tiny-0002$' "second train"
+  expect 0 "$moe" train --resume runs/tiny-0001 train.epochs=3
+  prints 'epoch 3/3' "train of one more epoch"
+}
+
+# Starts a long training, interrupts it after its first step, and lets it end within the epoch at hand.
+check_interruption() {
+  "$moe" train tiny.yml train.epochs=500 --run stopped >out 2>err </dev/null &
+  local id=$!
+  for _ in $(seq 600); do
+    grep -q 'step 2/' out && break
+    kill -0 "$id" 2>/dev/null || break
+    sleep 0.05
+  done
+  kill -INT "$id"
+  wait "$id"
+  [ $? = 130 ] || wrong "an interrupted training should exit with 130"
+  prints 'moe train --resume stopped$' "interrupted train"
+  local step
+  step=$(sed -n 's/^stopped after step \([0-9]*\);.*/\1/p' out)
+  expect 0 "$moe" train --resume stopped train.epochs=$((step / 3 + 1))
+  prints "step $((step + 1))/" "resumed train"
+  refuse 1 'optimizer.lr' "$moe" train --resume stopped optimizer.lr=0.5
+  refuse 1 'nowhere' "$moe" train --resume nowhere
+}
+
+check_use() {
+  expect 0 "$moe" eval runs/tiny-0001
+  prints '^AP ' eval
+  expect 0 "$moe" eval runs/tiny-0001 train.batch_size=2 --json
+  prints '"AP50": ' "eval --json"
+  expect 0 "$moe" predict runs/tiny-0001 scenes/image/* --out predicted --min-score 0
+  [ "$(ls predicted/*.png | wc -l)" = 16 ] || wrong "expected 16 pictures with predictions"
+  grep -q '"bbox": \[' predicted/predictions.json || wrong "expected detections in predictions.json"
+  refuse 1 'no.png' "$moe" predict runs/tiny-0001 no.png --out predicted
+}
+
+# The experts' tokens add up to the layer's assignments, and the class table to its totals.
+check_experts() {
+  expect 0 "$moe" experts runs/tiny-0001
+  local sum total
+  sum=$(awk '/^  total/ {print $2}' out)
+  total=$(sed -n 's/.* \([0-9]*\) assignments.*/\1/p' out)
+  [ -n "$sum" ] && [ "$sum" = "$total" ] || wrong "expert counts $sum do not add up to $total assignments"
+  [ "$(awk '/%/ && !/total/ {n += $2} END {print n}' out)" = "$total" ] || wrong "the rows do not add up to $total"
+  expect 0 "$moe" experts runs/tiny-0001 --by class
+  prints '^  motorcycle ' "experts --by class"
+  expect 0 "$moe" experts runs/tiny-0001 --window eval --json
+  prints '^\{"checkpoint": "runs/tiny-0001", "window": "eval", "layers": \[\{"name": ' "experts --json"
+}
+
+check_examples() {
+  expect 0 "$build/examples/minimal" tiny.yml minimal
+  prints 'epoch 5/5' minimal
+  refuse 1 'nowhere.yml' "$build/examples/minimal" nowhere.yml
+  expect 0 "$build/examples/feed_batches" 3
+  prints '^step 3  loss' feed_batches
+  prints '^picture 3: true' feed_batches
+  expect 0 "$build/examples/expert_stats" tiny.yml expert_stats
+  prints 'the whole training' expert_stats
+  prints '^  car ' expert_stats
+}
+
+write_settings
+check_help_and_usage
+check_data_and_config
+check_failures
+check_training
+check_interruption
+check_use
+check_experts
+check_examples
+[ "$failures" = 0 ] && echo "all checks passed"
+exit $((failures > 0))

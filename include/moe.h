@@ -410,7 +410,8 @@ typedef struct moe_metric {
  * MOE_ERR_UNSUPPORTED (a loader without what the metric needs, such as "train"), MOE_ERR_CANCELLED. Since 0.1 */
 MOE_API moe_status moe_session_evaluate(moe_session *session, moe_loader *loader, moe_metric *metrics, size_t capacity, size_t *count);
 
-/* Draws sample `index` (0 to B - 1) of `batch` with its predictions and writes a PNG file. min_score: results below are left out.
+/* Draws sample `index` (0 to B - 1) of `batch` with its predictions and writes a PNG file. min_score: results below it are
+ * left out.
  * Errors: MOE_ERR_IO, MOE_ERR_UNSUPPORTED. Since 0.1 */
 MOE_API moe_status moe_session_draw(moe_session *session, const moe_batch *batch, const moe_batch *prediction, int64_t index,
                                     double min_score, const char *path);

@@ -1,4 +1,5 @@
-/* The public header alone, as a C or C++ program sees it. Compiled in every standard that CMakeLists.txt lists; never run. */
+/* The public header alone, as a C or C++ program sees it. Compiled in every standard that CMakeLists.txt lists; never
+ * run. */
 #include <moe.h>
 
 int main(void) {
@@ -16,6 +17,6 @@ int main(void) {
   const moe_tensor_view view = {MOE_VIEW_F32, .data = values, .shape = shape, .ndim = 1};
   if (view.ndim != 1) return 1;
 #endif
-  return error.status != MOE_OK || tensor.ndim != 0 || generate.threads != 2 || session.log_fn != NULL || layer.experts != 0 ||
-         stat.tokens != 0 || run.mode != MOE_RUN_AUTO || event.kind != 0;
+  return error.status != MOE_OK || tensor.ndim != 0 || generate.threads != 2 || session.log_fn != NULL ||
+         layer.experts != 0 || stat.tokens != 0 || run.mode != MOE_RUN_AUTO || event.kind != 0;
 }

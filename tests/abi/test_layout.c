@@ -1,5 +1,5 @@
-/* Sizes and offsets of every struct that crosses the boundary, on 64-bit Linux. They are a promise: a struct may grow at its
- * end, with a new SIZE here and its old size pinned in capi/buffers.h; an OFFSET never changes. */
+/* Sizes and offsets of every struct that crosses the boundary, on 64-bit Linux. They are a promise: a struct may grow
+ * at its end, with a new SIZE here and its old size pinned in capi/buffers.h; an OFFSET never changes. */
 #include <moe.h>
 #include <stddef.h>
 
@@ -119,15 +119,19 @@ OFFSET(moe_run_event, seconds_left, 80);
 OFFSET(moe_run_event, text, 88);
 
 _Static_assert(sizeof(moe_status) == 4 && sizeof(moe_dtype) == 4, "fixed width");
-_Static_assert(MOE_OK == 0 && MOE_END == 1 && MOE_ERR_INVALID_ARGUMENT == 2 && MOE_ERR_OUT_OF_MEMORY == 3 && MOE_ERR_NOT_FOUND == 4 &&
-                   MOE_ERR_IO == 5 && MOE_ERR_PARSE == 6 && MOE_ERR_CONFIG == 7 && MOE_ERR_SHAPE == 8 && MOE_ERR_DTYPE == 9 &&
-                   MOE_ERR_DEVICE == 10 && MOE_ERR_STATE == 11 && MOE_ERR_VERSION == 12 && MOE_ERR_UNSUPPORTED == 13 &&
-                   MOE_ERR_CANCELLED == 14 && MOE_ERR_BUFFER_TOO_SMALL == 15 && MOE_ERR_NUMERIC == 16 && MOE_ERR_DATA == 17 &&
+_Static_assert(MOE_OK == 0 && MOE_END == 1 && MOE_ERR_INVALID_ARGUMENT == 2 && MOE_ERR_OUT_OF_MEMORY == 3 &&
+                   MOE_ERR_NOT_FOUND == 4 && MOE_ERR_IO == 5 && MOE_ERR_PARSE == 6 && MOE_ERR_CONFIG == 7 &&
+                   MOE_ERR_SHAPE == 8 && MOE_ERR_DTYPE == 9 && MOE_ERR_DEVICE == 10 && MOE_ERR_STATE == 11 &&
+                   MOE_ERR_VERSION == 12 && MOE_ERR_UNSUPPORTED == 13 && MOE_ERR_CANCELLED == 14 &&
+                   MOE_ERR_BUFFER_TOO_SMALL == 15 && MOE_ERR_NUMERIC == 16 && MOE_ERR_DATA == 17 &&
                    MOE_ERR_INTERNAL == 18,
                "pinned status values");
-_Static_assert(MOE_EVENT_STEP == 1 && MOE_EVENT_EPOCH == 2 && MOE_EVENT_EVAL == 3 && MOE_EVENT_CHECKPOINT == 4 && MOE_EVENT_DONE == 5 &&
-                   MOE_RUN_AUTO == 0 && MOE_RUN_NEW == 1 && MOE_RUN_RESUME == 2 && MOE_WINDOW_LAST_STEP == 0 &&
-                   MOE_WINDOW_SINCE_RESET == 1 && MOE_WINDOW_LIFETIME == 2 && MOE_WINDOW_LAST_EVAL == 3,
+_Static_assert(MOE_EVENT_STEP == 1 && MOE_EVENT_EPOCH == 2 && MOE_EVENT_EVAL == 3 && MOE_EVENT_CHECKPOINT == 4 &&
+                   MOE_EVENT_DONE == 5 && MOE_RUN_AUTO == 0 && MOE_RUN_NEW == 1 && MOE_RUN_RESUME == 2 &&
+                   MOE_WINDOW_LAST_STEP == 0 && MOE_WINDOW_SINCE_RESET == 1 && MOE_WINDOW_LIFETIME == 2 &&
+                   MOE_WINDOW_LAST_EVAL == 3,
                "pinned constants");
 
-int main(void) { return 0; }
+int main(void) {
+  return 0;
+}

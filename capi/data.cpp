@@ -1,0 +1,39 @@
+// Generated data sets.
+#include "buffers.h"
+#include "data/synth/traffic.h"
+#include "guard.h"
+#include "handles.h"
+
+using namespace moe;
+using namespace moe::capi;
+
+static void check_range(const char* name, int64_t value, int64_t least, int64_t most) {
+  check(value >= least && value <= most, MOE_ERR_INVALID_ARGUMENT, "options.", name, ": expected ", least, " to ", most,
+        ", got ", value);
+}
+
+static TrafficOptions traffic_options(const moe_generate_options& options) {
+  constexpr int64_t most_images = 999999;  // six digits of a DAIR-V2X-I file name
+  check_range("train_images", options.train_images, 1, most_images);
+  check_range("val_images", options.val_images, 0, most_images - options.train_images);
+  check_range("width", options.width, 64, 4096);
+  check_range("height", options.height, 64, 4096);
+  check_range("threads", options.threads, 1, 64);
+  return {.train_images = options.train_images,
+          .val_images = options.val_images,
+          .width = options.width,
+          .height = options.height,
+          .threads = options.threads,
+          .seed = options.seed};
+}
+
+moe_status moe_data_generate(const char* kind, const char* root, const moe_generate_options* options) {
+  return guard([&] {
+    const std::string name(required_text(kind, "kind"));
+    const std::string folder(required_text(root, "root"));
+    const moe_generate_options read = read_struct(options, "options", moe_generate_options MOE_GENERATE_OPTIONS_INIT);
+    check(name == "traffic", MOE_ERR_INVALID_ARGUMENT, "kind: expected \"traffic\", got ", quote(name),
+          did_you_mean(name, {"traffic"}));
+    generate_traffic(folder, traffic_options(read), make_log(read.log_fn, read.log_user));
+  });
+}

@@ -168,14 +168,12 @@ Batch DetectionSource::load(int64_t index, Rng rng) const {
   batch.set("sizes", integers({sample.image.height, sample.image.width}));
   if (options_.augment) augment(sample, rng);
   const InputTransform transform({sample.image.height, sample.image.width}, options_.input, options_.fit);
-  for (CornerBox& box : sample.boxes) box = transform.box(box);
   const bool mirrored = options_.augment && rng.child("flip").chance(options_.flip);
-  const auto width = static_cast<double>(options_.input.width);
   for (CornerBox& box : sample.boxes) {
-    if (mirrored) box = {width - box.x1, box.y0, width - box.x0, box.y1};
+    box = transform.box(box);
+    if (mirrored) box = mirror(box, options_.input.width);
   }
-  const at::Tensor pixels = transform.pixels(sample.image);
-  batch.set("images", mirrored ? mirror(pixels) : pixels);
+  batch.set("images", transform.pixels(sample.image, mirrored));
   batch.set("frames", transform.frame());
   if (options_.labelled) {
     batch.set("boxes", normalised_cxcywh(sample.boxes, options_.input));

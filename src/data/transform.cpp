@@ -62,7 +62,16 @@ static at::Tensor view_of(const Image& picture) {
   return at::from_blob(data, {1, 3, h, w}, {h * w * 3, 1, w * 3, 3}, at::TensorOptions(at::kByte));
 }
 
-at::Tensor InputTransform::pixels(const Image& picture) const {
+static void reverse_row(const uint8_t* in, uint8_t* out, int64_t width) {
+  out += (width - 1) * 3;
+  for (int64_t x = 0; x < width; ++x, in += 3, out -= 3) {
+    out[0] = in[0];
+    out[1] = in[1];
+    out[2] = in[2];
+  }
+}
+
+at::Tensor InputTransform::pixels(const Image& picture, bool mirrored) const {
   at::Tensor small = view_of(picture);  // uint8 [1, 3, h, w]
   if (resized_.height != picture.height || resized_.width != picture.width) {
     small = at::_upsample_bilinear2d_aa(small, {resized_.height, resized_.width}, false, std::nullopt, std::nullopt)
@@ -71,26 +80,20 @@ at::Tensor InputTransform::pixels(const Image& picture) const {
   const bool filled = resized_.height == input_.height && resized_.width == input_.width;
   const std::vector<int64_t> shape = {input_.height, input_.width, 3};
   at::Tensor out = filled ? at::empty(shape, at::kFloat) : at::zeros(shape, at::kFloat);  // [H, W, 3]
+  const int64_t left = mirrored ? input_.width - left_ - resized_.width : left_;
   const uint8_t* from = small.const_data_ptr<uint8_t>();
-  float* to = out.mutable_data_ptr<float>() + (top_ * input_.width + left_) * 3;
-  for (int64_t y = 0; y < resized_.height; ++y) {
-    to_unit(from + y * resized_.width * 3, to + y * input_.width * 3, resized_.width * 3);
+  float* to = out.mutable_data_ptr<float>() + (top_ * input_.width + left) * 3;
+  std::vector<uint8_t> reversed(static_cast<size_t>(mirrored ? resized_.width * 3 : 0));
+  for (int64_t y = 0; y < resized_.height; ++y, from += resized_.width * 3, to += input_.width * 3) {
+    if (mirrored) reverse_row(from, reversed.data(), resized_.width);
+    to_unit(mirrored ? reversed.data() : from, to, resized_.width * 3);
   }
   return out.permute({2, 0, 1});
 }
 
-at::Tensor mirror(const at::Tensor& pixels) {
-  const at::Tensor in = pixels.permute({1, 2, 0}).contiguous();  // [H, W, 3]
-  const int64_t height = in.size(0), width = in.size(1);
-  at::Tensor out = at::empty_like(in);
-  const float* from = in.const_data_ptr<float>();
-  float* to = out.mutable_data_ptr<float>();
-  for (int64_t y = 0; y < height; ++y) {
-    const float* row = from + y * width * 3;
-    float* mirrored = to + ((y + 1) * width - 1) * 3;
-    for (int64_t x = 0; x < width; ++x, row += 3, mirrored -= 3) std::copy(row, row + 3, mirrored);
-  }
-  return out.permute({2, 0, 1});
+CornerBox mirror(CornerBox input, int64_t input_width) {
+  const auto width = static_cast<double>(input_width);
+  return {width - input.x1, input.y0, width - input.x0, input.y1};
 }
 
 at::Tensor normalised_cxcywh(const std::vector<CornerBox>& boxes, ImageSize input) {

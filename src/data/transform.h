@@ -29,7 +29,8 @@ class InputTransform {
   InputTransform(ImageSize picture, ImageSize input, Fit fit);
 
   // RGB in 0..1, float32 [3, H, W] in H, W, 3 memory order. Resized with antialias on 8-bit values, as Pillow does.
-  at::Tensor pixels(const Image& picture) const;
+  // Mirrored: the whole input with left and right exchanged; mirror() below does the same to a box of the input.
+  at::Tensor pixels(const Image& picture, bool mirrored = false) const;
   CornerBox box(CornerBox picture) const;   // pixels of the picture -> pixels of the input
   CornerBox invert(CornerBox input) const;  // and back
   at::Tensor frame() const;  // float32 [4]: scale_x, scale_y, shift_x, shift_y; input = picture * scale + shift
@@ -42,8 +43,7 @@ class InputTransform {
   double scale_x_, scale_y_;
 };
 
-// Left and right exchanged: [3, H, W] -> [3, H, W] in the same memory order.
-at::Tensor mirror(const at::Tensor& pixels);
+CornerBox mirror(CornerBox input, int64_t input_width);
 
 // float32 [n, 4] centre x, centre y, width, height as shares of the input.
 at::Tensor normalised_cxcywh(const std::vector<CornerBox>& boxes, ImageSize input);

@@ -91,9 +91,14 @@ static void test_letterbox_moves_pixels_and_boxes_alike(void**) {
 }
 
 static void test_mirror(void**) {
-  const at::Tensor pixels = at::rand({5, 7, 3}).permute({2, 0, 1});
-  CHECK(at::equal(mirror(pixels), pixels.flip({2})));
-  CHECK(mirror(pixels).stride(0) == 1);
+  const Image image = numbered_picture(50, 31, 2);
+  for (const Fit fit : {Fit::stretch, Fit::letterbox}) {
+    const InputTransform transform({31, 50}, {64, 77}, fit);
+    const at::Tensor pixels = transform.pixels(image, true);
+    CHECK(at::equal(pixels, transform.pixels(image).flip({2})) && pixels.stride(0) == 1);
+  }
+  const CornerBox box = mirror({10, 1, 30, 5}, 77);
+  CHECK(box.x0 == 47 && box.x1 == 67 && box.y0 == 1 && box.y1 == 5);
 }
 
 static LabelledImage sample_with_boxes() {

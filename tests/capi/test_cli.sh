@@ -169,7 +169,7 @@ check_experts() {
   expect 0 "$moe" experts runs/tiny-0001 --by class
   prints '^  motorcycle ' "experts --by class"
   expect 0 "$moe" experts runs/tiny-0001 --window eval --json
-  prints '^\{"checkpoint": "runs/tiny-0001", "window": "eval", "layers": \[\{"name": ' "experts --json"
+  prints '^\{"checkpoint": "runs/tiny-0001", "step": [0-9]+, "window": "eval", "layers": \[\{"name": .*"tokens": 4,' "experts --json"
 }
 
 check_examples() {

@@ -64,9 +64,9 @@ static int run(const command* self, int argc, char** argv) {
 const command command_eval = {
     "eval", "metrics of a checkpoint on the validation split",
     "usage: moe eval RUN|CHECKPOINT [KEY=VALUE ...] [--json]\n\n"
-    "Evaluates the best checkpoint of a run folder (else its last), or a checkpoint file, with the averaged weights "
-    "if\n"
-    "the run keeps them. KEY=VALUE changes where and how data are read (data.*, train.batch_size), not the model.\n\n"
+    "Evaluates the best checkpoint of a run folder (else its last), or a checkpoint file, with the averaged\n"
+    "weights if the run keeps them. KEY=VALUE changes where and how data are read (data.*,\n"
+    "train.batch_size), not the model.\n\n"
     "  --json  one JSON object in place of the table\n\n"
     "  moe eval runs/first\n"
     "  moe eval runs/first/checkpoints/best.safetensors data.root=/data/other --json\n",

@@ -221,6 +221,18 @@ static int show_layer(const moe_session* session, int32_t index, const view* v, 
   return code;
 }
 
+static void print_head(const moe_session* session, const char* path, const view* v, int32_t layers) {
+  char* step = session_text(session, "state.step");
+  if (v->json) {
+    printf("{\"checkpoint\": ");
+    json_text(stdout, path);
+    printf(", \"step\": %s, \"window\": \"%s\", \"layers\": [", step ? step : "null", v->window);
+  } else {
+    printf("%s, step %s%s\n\n", path, step ? step : "?", layers == 0 ? ": a dense model without experts" : "");
+  }
+  free(step);
+}
+
 static int show(const moe_session* session, const char* path, const view* v) {
   int32_t layers = 0;
   size_t known = 0;
@@ -230,18 +242,32 @@ static int show(const moe_session* session, const char* path, const view* v) {
     free_lines(classes);
     return fail_last();
   }
-  if (v->json) {
-    printf("{\"checkpoint\": ");
-    json_text(stdout, path);
-    printf(", \"window\": \"%s\", \"layers\": [", v->window);
-  } else if (layers == 0) {
-    printf("%s: a dense model without experts\n", path);
-  }
+  print_head(session, path, v, layers);
   int code = -1;
   for (int32_t i = 0; code < 0 && i < layers; ++i) code = show_layer(session, i, v, classes, known);
   if (v->json) printf("]}\n");
   free_lines(classes);
   return code < 0 ? EXIT_OK : code;
+}
+
+enum { MOST_METRICS = 1024 };
+
+/* A checkpoint keeps the training's windows; that of an evaluation is made here, by evaluating. */
+static int evaluate(moe_session* session) {
+  moe_config* config = NULL;
+  moe_loader* loader = NULL;
+  moe_metric* metrics = calloc(MOST_METRICS, sizeof *metrics);
+  size_t count = 0;
+  int code = -1;
+  if (!metrics) return fail_text("out of memory");
+  if (moe_session_config(session, &config) || moe_loader_create(config, "val", &loader) ||
+      moe_session_evaluate(session, loader, metrics, MOST_METRICS, &count)) {
+    code = fail_last();
+  }
+  moe_loader_free(loader);
+  moe_config_free(config);
+  free(metrics);
+  return code;
 }
 
 static int run(const command* self, int argc, char** argv) {
@@ -258,7 +284,8 @@ static int run(const command* self, int argc, char** argv) {
   if (v.by && strcmp(v.by, "class") != 0) return fail_usage(self, "--by: expected class, got \"%s\"", v.by);
   moe_session* session = NULL;
   if (moe_session_open(argv[1], NULL, &session)) return fail_last();
-  const int result = show(session, argv[1], &v);
+  int result = window_of(v.window) == MOE_WINDOW_LAST_EVAL ? evaluate(session) : -1;
+  if (result < 0) result = show(session, argv[1], &v);
   moe_session_free(session);
   return result;
 }
@@ -266,12 +293,11 @@ static int run(const command* self, int argc, char** argv) {
 const command command_experts = {
     "experts", "what every expert did",
     "usage: moe experts RUN|CHECKPOINT [--window lifetime|epoch|step|eval] [--by class] [--json]\n\n"
-    "For every mixture layer and expert: tokens the router assigned, their share, the rate of tokens that chose the "
-    "expert,\n"
-    "mean gate weight when chosen, mean router probability, tokens really computed, assignments dropped over "
-    "capacity.\n\n"
-    "  --window W  lifetime: all training steps; epoch: since the epoch began; step: the last one; eval: the last "
-    "evaluation\n"
+    "For every mixture layer and expert: tokens the router assigned, their share, the rate of tokens that chose\n"
+    "the expert, mean gate weight when chosen, mean router probability, tokens really computed, assignments\n"
+    "dropped over capacity.\n\n"
+    "  --window W  lifetime: all training steps; epoch: since the epoch began; step: the last one;\n"
+    "              eval: an evaluation, made now\n"
     "  --by class  also the table of true class by expert\n"
     "  --json      one JSON object with all of it\n\n"
     "  moe experts runs/first\n"

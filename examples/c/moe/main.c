@@ -32,8 +32,8 @@ static int print_help(void) {
       "  moe data synth traffic data/traffic\n"
       "  moe train configs/rtdetr/synthetic.yml data.root=data/traffic --run runs/first\n"
       "  moe eval runs/first\n\n"
-      "exit codes: 0 ok, 1 failed, 2 wrong usage, 130 interrupted (Ctrl-C finishes the step and writes a "
-      "checkpoint)\n");
+      "exit codes: 0 ok, 1 failed, 2 wrong usage,\n"
+      "            130 interrupted (Ctrl-C finishes the step and writes a checkpoint)\n");
   return EXIT_OK;
 }
 

@@ -210,9 +210,9 @@ static int run(const command* self, int argc, char** argv) {
 const command command_predict = {
     "predict", "detections in pictures, as JSON and drawn",
     "usage: moe predict RUN|CHECKPOINT IMAGE... [--out DIR] [--min-score S]\n\n"
-    "Writes DIR/predictions.json (COCO results: image_id, category_id, bbox [x, y, width, height] in pixels, score; "
-    "plus\n"
-    "category and file_name; category_id counts the model's classes from 0) and each picture with its boxes as PNG.\n\n"
+    "Writes DIR/predictions.json (COCO results: image_id, category_id, bbox [x, y, width, height] in pixels,\n"
+    "score; plus category and file_name; category_id counts the model's classes from 0) and each picture with\n"
+    "its boxes as PNG.\n\n"
     "  --out DIR      folder of the results (predictions)\n"
     "  --min-score S  leaves out detections below (0.3)\n\n"
     "  moe predict runs/first photo.jpg\n"

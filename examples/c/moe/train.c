@@ -58,12 +58,25 @@ static void print_whole_line(progress* p, const char* text) {
   fflush(stdout);
 }
 
+/* A step line cut to the terminal: the loss terms in parentheses go first. */
+static void print_fitted(const char* text) {
+  const int width = columns() - 1;
+  const char *open = strchr(text, '('), *close = open ? strchr(open, ')') : NULL;
+  if ((int)strlen(text) <= width || !close || open == text) {
+    printf("%.*s", width, text);
+  } else {
+    const int head = (int)(open - text) - 1;
+    printf("%.*s%.*s", head < width ? head : width, text, head < width ? width - head : 0, close + 1);
+  }
+}
+
 static void print_event(progress* p, const moe_run_event* event) {
   if (!p->terminal || event->kind != MOE_EVENT_STEP) {
     print_whole_line(p, event->text);
     return;
   }
-  printf("\r\033[K%.*s", columns() - 1, event->text);
+  fputs("\r\033[K", stdout);
+  print_fitted(event->text);
   fflush(stdout);
   p->open = true;
 }
@@ -106,7 +119,7 @@ static int train(moe_run* run, const char* folder, progress* out) {
   if (out->open) fputc('\n', stdout);
   fflush(stdout);
   if (status == MOE_END) {
-    printf("complete: moe eval %s; moe experts %s\n", folder, folder);
+    printf("next: moe eval %s, moe experts %s\n", folder, folder);
     return EXIT_OK;
   }
   if (status != MOE_ERR_CANCELLED) return fail_last();
@@ -167,14 +180,14 @@ const command command_train = {
     "train", "train in a run folder, or resume one",
     "usage: moe train CONFIG [KEY=VALUE ...] [--run DIR] [--threads N]\n"
     "       moe train --resume DIR [KEY=VALUE ...]\n\n"
-    "Trains what the settings file says. KEY=VALUE overrides one setting; `moe config --schema TASK` lists them. The "
-    "run\n"
-    "folder holds config.yml, train.log, metrics.jsonl, metrics.csv and checkpoints/. Ctrl-C finishes the step, writes "
-    "a\n"
-    "checkpoint and exits with 130; a resumed run ends with the same weights as one that was never stopped.\n\n"
-    "  --run DIR     the run folder; one that holds a run is resumed (default: runs/<name of the file>-NNNN, new)\n"
-    "  --resume DIR  go on with the run in this folder; only settings that do not change the result so far may "
-    "differ\n\n"
+    "Trains what the settings file says. KEY=VALUE overrides one setting; `moe config --schema TASK` lists\n"
+    "them. The run folder holds config.yml, train.log, metrics.jsonl, metrics.csv and checkpoints/. Ctrl-C\n"
+    "finishes the step, writes a checkpoint and exits with 130; a resumed run ends with the same weights as\n"
+    "one that was never stopped.\n\n"
+    "  --run DIR     the run folder; one that holds a run is resumed\n"
+    "                (default: runs/<name of the file>-NNNN, new)\n"
+    "  --resume DIR  go on with the run in this folder; only settings that do not change the result so far\n"
+    "                may differ\n\n"
     "  moe train configs/rtdetr/synthetic.yml data.root=data/traffic\n"
     "  moe train configs/rtdetr/dair_a.yml train.epochs=50 optimizer.groups.new.lr=2e-4 --run runs/a\n"
     "  moe train --resume runs/a train.epochs=80\n",

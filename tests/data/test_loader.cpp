@@ -32,7 +32,7 @@ class NumberSource : public Source {
   int64_t image_id(int64_t index) const override { return index; }
   std::vector<std::string> class_names() const override { return {}; }
 
-  int64_t fatal = -1;
+  std::atomic<int64_t> fatal{-1};
   mutable std::atomic<int> threads_at_work{0};
 
  private:

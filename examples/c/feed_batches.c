@@ -128,7 +128,7 @@ int main(int argc, char** argv) {
       moe_batch_create(&batch) || moe_batch_create(&result)) {
     return fail();
   }
-  int code = train(session, batch, &s, argc > 1 ? atoi(argv[1]) : 60, &state);
+  int code = train(session, batch, &s, argc > 1 ? atoi(argv[1]) : 150, &state);
   if (code == 0) {
     make_scene(&s, &state);
     code = fill(batch, &s) ? fail() : show(session, batch, result, &s);

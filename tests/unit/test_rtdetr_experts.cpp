@@ -1,0 +1,383 @@
+// Class-partitioned experts: class tables, the gate's choice, one expert with all classes against the dense decoder,
+// experts that are ruled out, exact accumulation, and the defects of the first implementation that must not come back.
+#include "models/rtdetr/losses.h"
+#include "models/rtdetr/network.h"
+#include "models/rtdetr/postprocess.h"
+#include "models/rtdetr/task.h"
+#include "rtdetr_golden.h"
+#include "tensor/batch.h"
+
+using namespace moe::rtdetr;
+using moe::Batch;
+using moe::Config;
+
+static moe::Schema lookup(const std::string&) {
+  using enum moe::KeyType;
+  moe::Schema all = schema();
+  all.push_back({"task", text, "", "", "Name."});
+  all.push_back({"seed", integer, "0", ">= 0", "Seed."});
+  all.push_back({"data.classes", texts, "[car, truck, bus, person, bicycle, motorcycle]", "", "Classes."});
+  all.push_back({"data.size", integers, "[64, 64]", "", "Size."});
+  all.push_back({"train.checkpoint_activations", boolean, "false", "", "Checkpoint."});
+  return all;
+}
+
+// A small mixture; more settings as YAML lines.
+static Config config_with(const std::vector<std::pair<std::string, std::string>>& settings) {
+  Config out = Config::parse(
+      "task: rtdetr\n"
+      "model:\n"
+      "  backbone: {width: 0.125}\n"
+      "  hidden: 32\n"
+      "  heads: 4\n"
+      "  encoder: {ffn: 32}\n"
+      "  decoder: {ffn: 32, layers: 2}\n"
+      "  denoising: {queries: 0}\n"
+      "  experts: {kind: class_partitioned, groups: by_size, queries: 12}\n",
+      "test.yml", lookup);
+  for (const auto& [key, value] : settings) out.set(key, value);
+  return out;
+}
+
+static Options options_with(const std::vector<std::pair<std::string, std::string>>& settings = {}) {
+  return read_options(config_with(settings));
+}
+
+// `counts[i]` objects in image i, classes taken in turn from `labels`.
+static Batch batch_of(const std::vector<int64_t>& counts, const std::vector<int64_t>& labels) {
+  const auto images = static_cast<int64_t>(counts.size());
+  std::vector<int64_t> offsets = {0}, ids;
+  for (const int64_t count : counts) {
+    for (int64_t k = 0; k < count; ++k) ids.push_back(labels[ids.size() % labels.size()]);
+    offsets.push_back(static_cast<int64_t>(ids.size()));
+  }
+  Batch out;
+  out.set("images", hash_fill::uniform("images", {images, 3, 64, 64}).to(at::kFloat));
+  out.set("boxes", golden::boxes("objects", {static_cast<int64_t>(ids.size()), 4}).to(at::kFloat));
+  out.set("labels", at::tensor(ids, at::kLong));
+  out.set("offsets", at::tensor(offsets, at::kLong));
+  return out;
+}
+
+static Batch rows(const Batch& batch, int64_t begin, int64_t end) {
+  const at::Tensor offsets = batch.get("offsets").slice(0, begin, end + 1);
+  const int64_t first = offsets[0].item<int64_t>(), last = offsets[-1].item<int64_t>();
+  Batch out;
+  out.set("images", batch.get("images").slice(0, begin, end));
+  out.set("boxes", batch.get("boxes").slice(0, first, last));
+  out.set("labels", batch.get("labels").slice(0, first, last));
+  out.set("offsets", offsets - first);
+  return out;
+}
+
+// Gate logits that depend on the bias alone.
+static void set_gate(torch::nn::Module& network, const std::vector<double>& logits) {
+  const at::NoGradGuard no_grad;
+  auto values = network.named_parameters();
+  values["decoder.gate.layers.1.weight"].zero_();
+  values["decoder.gate.layers.1.bias"].copy_(at::tensor(logits));
+}
+
+// Head biases and last box layers get values, so that boxes and scores differ from query to query.
+static void stir(torch::nn::Module& network) {
+  const at::NoGradGuard no_grad;
+  for (const auto& item : network.named_parameters()) {
+    if (item.key().find("bbox_head") == std::string::npos) continue;
+    item.value().copy_(hash_fill::parameter_value(item.key(), item.value().sizes()));
+  }
+}
+
+// Batch statistics see a micro-batch alone, so exact accumulation needs the running ones.
+static void fix_norms(torch::nn::Module& network) {
+  for (const auto& module : network.modules()) {
+    if (std::dynamic_pointer_cast<moe::nn::BatchNorm2d>(module)) module->eval();
+  }
+}
+
+static std::map<std::string, double> step(moe::Task& task, const std::vector<Batch>& window, bool fixed_norms = false) {
+  moe::ForwardContext context;
+  context.window_samples = 0;
+  for (const Batch& batch : window) {
+    for (const auto& [name, value] : task.normalizers(batch)) context.normalizers[name] += value;
+    context.window_samples += static_cast<double>(batch.get("images").size(0));
+  }
+  task.network().train();
+  if (fixed_norms) fix_norms(task.network());
+  std::map<std::string, double> values;
+  for (const Batch& batch : window) {
+    at::Tensor total = at::zeros({}, at::kFloat);
+    for (const moe::LossTerm& term : task.forward(batch, context)) {
+      values[term.name] += term.value.item<double>();
+      total = total + term.value;
+    }
+    total.backward();
+  }
+  return values;
+}
+
+static double gradient(moe::Task& task, const std::string& prefix) {
+  double sum = 0;
+  for (const auto& item : task.network().named_parameters()) {
+    if (!item.key().starts_with(prefix) || !item.value().grad().defined()) continue;
+    sum += item.value().grad().to(at::kDouble).square().sum().item<double>();
+  }
+  return std::sqrt(sum);
+}
+
+static void test_tables(void**) {
+  const auto groups = [](const char* name) { return options_with({{"model.experts.groups", name}}).groups; };
+  using Classes = std::vector<std::vector<int64_t>>;
+  CHECK(groups("by_class").classes == Classes({{0}, {1}, {2}, {3}, {4}, {5}}));
+  CHECK(groups("by_class").names[5] == "motorcycle");
+  CHECK(groups("by_complexity").classes == Classes({{0, 1, 2}, {3}, {4, 5}}));
+  CHECK(groups("by_size").classes == Classes({{1, 2}, {0}, {3, 4, 5}}));
+  const ExpertGroups part =
+      options_with({{"data.classes", "[person, car]"}, {"model.experts.groups", "by_complexity"}}).groups;
+  CHECK(part.classes == Classes({{1}, {0}}) && part.names[1] == "people");
+}
+
+static void test_custom_tables(void**) {
+  Config config = config_with({{"model.experts.groups", "custom"}, {"data.classes", "[cat, dog, cow]"}});
+  CHECK_ERROR(MOE_ERR_CONFIG, "custom needs model.experts.table", read_options(config));
+  config.set("model.experts.table.pets", "[cat, dog]");
+  CHECK_ERROR(MOE_ERR_CONFIG, "expected class \"cow\" in exactly one group of custom, got it in 0",
+              read_options(config));
+  config.set("model.experts.table.farm", "[cow, dgo]");
+  CHECK_ERROR(MOE_ERR_CONFIG, "did you mean \"dog\"", read_options(config));
+  config.set("model.experts.table.farm", "[cow, dog]");
+  CHECK_ERROR(MOE_ERR_CONFIG, "got it in 2", read_options(config));
+  config.set("model.experts.table.farm", "[cow]");
+  CHECK(read_options(config).groups.classes == std::vector<std::vector<int64_t>>({{0, 1}, {2}}));
+  config.set("model.experts.top_k", "3");
+  CHECK_ERROR(MOE_ERR_CONFIG, "expected at most the 2 experts, got 3", read_options(config));
+  const auto odd = [] { options_with({{"data.classes", "[car, tram]"}}); };
+  CHECK_ERROR(MOE_ERR_CONFIG, "use custom", odd());
+}
+
+static void test_choice(void**) {
+  const at::Tensor p = at::tensor({0.5, 0.5, 0.5, 0.01, 0.02, 0.01, 0.9, 0.04, 0.06}).view({3, 3});
+  const at::Tensor chosen = choose_experts(p, 2, 0.05);
+  const std::vector<int64_t> wanted = {1, 1, 0, 0, 1, 0, 1, 0, 1};
+  CHECK(golden::equal(chosen.flatten().to(at::kLong), wanted));
+}
+
+// The dense decoder's weights inside a mixture of one expert with an open gate: the same code, the same numbers.
+static void test_one_expert_is_the_dense_model(void**) {
+  const std::string all = "[car, truck, bus, person, bicycle, motorcycle]";
+  const Options one = options_with(
+      {{"model.experts.groups", "custom"}, {"model.experts.table.all", all}, {"model.experts.top_k", "1"}});
+  const Options plain = options_with({{"model.experts.kind", "none"}, {"model.queries", "12"}});
+  Network mixture(one), dense(plain);
+  stir(dense);
+  set_gate(mixture, {60});
+  {
+    const at::NoGradGuard no_grad;
+    const auto from = dense.named_parameters();
+    for (const auto& item : mixture.named_parameters()) {
+      std::string name = item.key();
+      if (name.starts_with("decoder.gate.")) continue;
+      const std::string trunk = "decoder.experts.0.layers.", head = "decoder.experts.0.", value = "decoder.value_proj.";
+      if (name.starts_with(trunk))
+        name = "decoder.decoder.layers." + name.substr(trunk.size());
+      else if (name.starts_with(head))
+        name = "decoder." + name.substr(head.size());
+      else if (name.starts_with(value))
+        name.replace(0, value.size() + 1,
+                     "decoder.decoder.layers." + name.substr(value.size(), 1) + ".cross_attn.value_proj");
+      item.value().copy_(from[name]);
+    }
+  }
+  mixture.eval();
+  dense.eval();
+  const at::NoGradGuard no_grad;
+  const at::Tensor images = hash_fill::uniform("images", {2, 3, 64, 96}).to(at::kFloat);
+  const moe::Rng rng(0, "test");
+  const Detections a = best_detections(mixture.forward(images, nullptr, rng), one.groups, 2, 300);
+  const Detections b = best_detections(dense.forward(images, nullptr, rng), plain.groups, 2, 300);
+  CHECK(at::equal(a.labels, b.labels));
+  CHECK((a.boxes - b.boxes).abs().max().item<double>() < 1e-6);
+  CHECK((a.scores - b.scores).abs().max().item<double>() < 1e-6);
+}
+
+// Weights of an expert that the gate rules out are never read: they may be NaN.
+static void test_ruled_out_experts_are_not_computed(void**) {
+  const auto task = create(config_with({}));
+  set_gate(task->network(), {-9, 4, -9});
+  const at::NoGradGuard no_grad;
+  for (const auto& item : task->network().named_parameters()) {
+    if (item.key().starts_with("decoder.experts.0.") || item.key().starts_with("decoder.experts.2.")) {
+      item.value().fill_(std::nan(""));
+    }
+  }
+  moe::RoutingStats& stats = *task->routing().at(0);
+  stats.begin_eval();
+  const Batch found = task->predict(batch_of({2, 3}, {0, 1, 3}));
+  stats.end_eval();
+  CHECK(at::isfinite(found.get("scores")).all().item<bool>() && at::isfinite(found.get("boxes")).all().item<bool>());
+  CHECK((found.get("labels") == 0).all().item<bool>());
+  const moe::RoutingCounts& counts = stats.window(MOE_WINDOW_LAST_EVAL);
+  CHECK(counts.tokens == 2);
+  CHECK(counts.computed == std::vector<int64_t>({0, 2, 0}));
+}
+
+// In training an expert also sees the images that hold its classes, whatever the gate says.
+static void test_truth_is_always_computed(void**) {
+  const auto task = create(config_with({{"model.experts.top_k", "1"}}));
+  set_gate(task->network(), {-9, 4, -9});
+  step(*task, {batch_of({1, 1}, {1, 0})});  // a truck, a car
+  task->routing()[0]->commit();
+  const moe::RoutingCounts& counts = task->routing()[0]->window(MOE_WINDOW_LAST_STEP);
+  CHECK(counts.assigned == std::vector<int64_t>({0, 2, 0}));
+  CHECK(counts.computed == std::vector<int64_t>({1, 2, 0}));
+  CHECK(gradient(*task, "decoder.experts.0.") > 0 && gradient(*task, "decoder.experts.2.") == 0);
+}
+
+static void test_gate_multiplies_scores(void**) {
+  const auto task = create(config_with({{"model.experts.top_k", "1"}}));
+  stir(task->network());
+  set_gate(task->network(), {-9, 40, -9});
+  const at::Tensor open = task->predict(batch_of({1}, {0})).get("scores");
+  set_gate(task->network(), {-9, 0, -9});
+  const at::Tensor half = task->predict(batch_of({1}, {0})).get("scores");
+  CHECK((open * 0.5 - half).abs().max().item<double>() < 1e-6);
+}
+
+static void test_no_objects(void**) {
+  for (const char* kind : {"none", "class_partitioned"}) {
+    const auto task = create(config_with({{"model.experts.kind", kind}, {"model.denoising.queries", "6"}}));
+    const auto values = step(*task, {batch_of({0, 0}, {0})});
+    for (const auto& [name, value] : values) CHECK(std::isfinite(value));
+    CHECK(values.at("vfl") > 0 && values.at("bbox") == 0 && values.at("vfl_dn") == 0);
+    CHECK(std::isfinite(gradient(*task, "")) && gradient(*task, "backbone.") > 0);
+  }
+}
+
+// Four micro-batches of 2 against one batch of 8, boxes spread unevenly, one micro-batch without any; fp64 shows that
+// nothing but rounding differs.
+static void test_accumulation_is_exact(void**) {
+  const Batch whole = batch_of({0, 0, 7, 1, 2, 0, 1, 12}, {0, 3, 1, 5, 0});
+  for (const char* normalize : {"all", "expert"}) {
+    std::map<std::string, double> values[2];
+    std::vector<at::Tensor> gradients[2];
+    for (const bool split : {false, true}) {
+      const auto task = create(config_with({{"loss.normalize", normalize}}));
+      stir(task->network());
+      task->network().to(at::kDouble);
+      Batch exact = whole;
+      exact.set("images", whole.get("images").to(at::kDouble));
+      std::vector<Batch> window = {exact};
+      if (split) window = {rows(exact, 0, 2), rows(exact, 2, 4), rows(exact, 4, 6), rows(exact, 6, 8)};
+      values[split] = step(*task, window, /*fixed_norms=*/true);
+      for (const auto& item : task->network().named_parameters()) {
+        if (item.value().grad().defined()) gradients[split].push_back(item.value().grad().flatten());
+      }
+    }
+    for (const auto& [name, value] : values[0]) CHECK_NEAR(values[1].at(name), value, 1e-9);
+    const at::Tensor one = at::cat(gradients[0]), many = at::cat(gradients[1]);
+    CHECK((one - many).norm().item<double>() < 1e-6 * one.norm().item<double>());
+  }
+}
+
+static void test_bad_batches(void**) {
+  const auto task = create(config_with({}));
+  Batch batch = batch_of({4}, {0});
+  moe::check_batch(task->batch_spec(), batch, true);
+  task->check(batch);
+  batch.set("labels", at::tensor({0, 1, 2, 9}, at::kLong));
+  CHECK_ERROR(MOE_ERR_DATA, "labels: expected class ids 0..5, got 9 at row 3", task->check(batch));
+  batch = batch_of({4}, {0});
+  batch.get("boxes")[2][2] = 0;
+  CHECK_ERROR(MOE_ERR_DATA, "at row 2", task->check(batch));
+  batch.set("images", at::zeros({1, 3, 16, 64}));
+  CHECK_ERROR(MOE_ERR_SHAPE, "32 pixels or more", task->check(batch));
+}
+
+static void test_prediction_and_picture(void**) {
+  const auto task = create(config_with({{"model.max_detections", "20"}}));
+  Batch batch = batch_of({1, 2}, {0, 3});
+  batch.set("image_ids", at::tensor({7, 8}, at::kLong));
+  const Batch found = task->predict(batch);
+  CHECK(golden::equal(found.get("offsets"), {0, 20, 40}) && found.has("image_ids"));
+  const at::Tensor scores = found.get("scores").slice(0, 0, 20);
+  CHECK((scores.diff() <= 0).all().item<bool>());
+  const at::Tensor picture = task->draw(batch, found, 1, 0.0);
+  CHECK(picture.sizes() == at::IntArrayRef({64, 64, 3}) && picture.scalar_type() == at::kByte);
+  CHECK_ERROR(MOE_ERR_INVALID_ARGUMENT, "expected a sample 0..1, got 2", task->draw(batch, found, 2, 0.0));
+  CHECK(task->summary().find("expert 2 small: person, bicycle, motorcycle") != std::string::npos);
+}
+
+// The router had no path from any loss; now it learns which classes are in the image.
+static void defect_10_gate_learns(void**) {
+  const auto task = create(config_with({}));
+  const Batch batch = batch_of({2, 1}, {0, 3});
+  const double before = step(*task, {batch}).at("gate");
+  CHECK(gradient(*task, "decoder.gate.") > 0);
+  const at::NoGradGuard no_grad;
+  for (const auto& item : task->network().named_parameters()) {
+    if (item.key().starts_with("decoder.gate.")) item.value().sub_(0.02 * item.value().grad());
+  }
+  at::AutoGradMode with_grad(true);
+  CHECK(step(*task, {batch}).at("gate") < before);
+}
+
+// Every expert was trained on every object; now on those of its classes.
+static void defect_13_experts_see_their_own_classes(void**) {
+  const Options options = options_with();
+  const Targets all = golden::targets();  // labels 0 3 5 | 1 1
+  const Targets small = targets_of(all, options.groups.classes[2], {0, 1});
+  CHECK(golden::equal(small.labels, {0, 2}) && small.offsets == std::vector<int64_t>({0, 2, 2}));
+  CHECK(at::equal(small.boxes, all.boxes.slice(0, 1, 3)));
+  const Targets large = targets_of(all, options.groups.classes[0], {1});
+  CHECK(golden::equal(large.labels, {0, 0}) && large.offsets == std::vector<int64_t>({0, 2}));
+  const at::Tensor present = presence(all, options.groups).to(at::kLong).flatten();
+  CHECK(golden::equal(present, {0, 1, 1, 1, 0, 0}));
+}
+
+// Validation took a softmax over classes, which finds an object everywhere; scores of an untrained model stay at the
+// prior.
+static void defect_16_background_scores_low(void**) {
+  const auto task = create(config_with({}));
+  set_gate(task->network(), {9, 9, 9});
+  const at::Tensor scores = task->predict(batch_of({0}, {0})).get("scores");
+  CHECK(scores.max().item<double>() < 0.1);
+}
+
+// Outputs of different experts' queries were averaged; now every detection is one query of one expert.
+static void defect_9_experts_are_merged_by_score(void**) {
+  const Prediction first = {at::full({1, 1, 1}, 2.0), at::full({1, 1, 4}, 0.1)};
+  const Prediction second = {at::full({1, 1, 1}, 3.0), at::full({1, 1, 4}, 0.9)};
+  NetworkOutput out;
+  for (const Prediction& prediction : {first, second}) {
+    ExpertOutput expert;
+    expert.expert = static_cast<int64_t>(out.experts.size());
+    expert.images = {0};
+    expert.layers = {prediction};
+    out.experts.push_back(expert);
+  }
+  out.routing.probabilities = at::tensor({1.0, 0.5}).view({1, 2});
+  const Detections best = best_detections(out, {{"a", "b"}, {{1}, {0}}}, 1, 300);
+  CHECK(golden::equal(best.labels, {1, 0}));
+  CHECK_NEAR(best.boxes[0][0].item<double>(), 0.1, 1e-6);
+  CHECK_NEAR(best.boxes[1][0].item<double>(), 0.9, 1e-6);
+}
+
+int main() {
+  const CMUnitTest tests[] = {
+      cmocka_unit_test(test_tables),
+      cmocka_unit_test(test_custom_tables),
+      cmocka_unit_test(test_choice),
+      cmocka_unit_test(test_one_expert_is_the_dense_model),
+      cmocka_unit_test(test_ruled_out_experts_are_not_computed),
+      cmocka_unit_test(test_truth_is_always_computed),
+      cmocka_unit_test(test_gate_multiplies_scores),
+      cmocka_unit_test(test_no_objects),
+      cmocka_unit_test(test_accumulation_is_exact),
+      cmocka_unit_test(test_bad_batches),
+      cmocka_unit_test(test_prediction_and_picture),
+      cmocka_unit_test(defect_10_gate_learns),
+      cmocka_unit_test(defect_13_experts_see_their_own_classes),
+      cmocka_unit_test(defect_16_background_scores_low),
+      cmocka_unit_test(defect_9_experts_are_merged_by_score),
+  };
+  return cmocka_run_group_tests(tests, nullptr, nullptr);
+}

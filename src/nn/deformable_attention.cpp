@@ -82,7 +82,7 @@ void dispatch(at::ScalarType type, Body body) {
     case at::kBFloat16:
       return body(c10::BFloat16{}, float{});
     default:
-      fail(MOE_ERR_DTYPE, "deformable attention: expected values in float32, float64 or bfloat16, got ",
+      fail(MOE_ERR_DTYPE, "deformable attention: expected values in float32, float64, float16 or bfloat16, got ",
            c10::toString(type));
   }
 }

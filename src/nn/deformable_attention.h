@@ -21,13 +21,13 @@ struct SamplingPlan {
   std::vector<int64_t> points;  // sample points a head takes on each level; P = their sum
 };
 
-// value [Bv, S, M, D] float32, float64 or bfloat16; locations [G, Q, M, P, 2] as (x, y) in 0..1 of a level, points of
-// level 0 first; weights [G, Q, M, P]; both in value's type, or float32 for bfloat16. image_index int64 [G]: the value
-// row that a group of queries reads, so that several decoders share one value tensor; undefined means group g reads row
-// g.
-// -> [G, Q, M * D] in value's type. Bilinear, zeros outside, align_corners = false, sums in at least fp32. Results and
-// gradients are the same bits for any number of threads. Inputs of another shape or an index out of range:
-// MOE_ERR_SHAPE.
+// value [Bv, S, M, D] float32, float64, bfloat16, or float16 (converted: it has no kernel); locations [G, Q, M, P, 2]
+// as (x, y) in 0..1 of a level, points of level 0 first; weights [G, Q, M, P]; both are computed in value's type, in
+// float32 for the halves. image_index int64 [G]: the value row that a group of queries reads, so that several decoders
+// share one value tensor; undefined means group g reads row g.
+// -> [G, Q, M * D] in value's type. Bilinear, zeros outside, align_corners = false, sums in at least float32. Results
+// and gradients are the same bits for any number of threads. Inputs of another shape or an index out of range:
+// MOE_ERR_SHAPE; another type: MOE_ERR_DTYPE.
 at::Tensor deformable_attention(const at::Tensor& value, const SamplingPlan& plan, const at::Tensor& locations,
                                 const at::Tensor& weights, const at::Tensor& image_index = {});
 

@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <cstring>
+
 #include "base/simd.h"
 
 // Vectors are passed between inlined functions only, so their calling convention does not matter.
@@ -100,6 +101,13 @@ MOE_INLINE void bilinear(const Corners<A>& c, A (&share)[4]) {
   share[3] = c.y * c.x;
 }
 
+// Asks for the cache lines of one cell.
+template <typename E>
+MOE_INLINE void fetch(const E* row, int64_t dim) {
+  constexpr int64_t line = 64 / sizeof(E);
+  for (int64_t d = 0; d < dim; d += line) __builtin_prefetch(row + d);
+}
+
 // A corner with its factor, ready for the loop over channels.
 template <typename T, typename A>
 struct Tap {
@@ -122,7 +130,7 @@ MOE_INLINE void forward_head(const DeformableSizes& sizes, const T* value, const
     for (int k = 0; k < 4; ++k) {
       if (c.offset[k] < 0) continue;
       taps[count++] = {value + c.offset[k], share[k] * c.weight};
-      __builtin_prefetch(value + c.offset[k]);
+      fetch(value + c.offset[k], sizes.dim);
     }
   }
   for (int64_t d = 0; d < sizes.dim; d += N) {
@@ -175,29 +183,43 @@ MOE_INLINE void backward_point(const DeformableSizes& sizes, const PointLevel& l
   grad_location[1] = slope_y * c.weight * static_cast<A>(level.height);
 }
 
+// One (query, head): corners of all points first, so that the cells' cache lines arrive while others are worked on.
 template <typename T, typename A, int N>
 MOE_INLINE void backward_query(const DeformableSizes& sizes, const DeformableInputs<T, A>& in, const T* grad_out,
-                               const DeformableGradients<A>& grad, int64_t index, int64_t value_offset) {
+                               const DeformableGradients<A>& grad, int64_t index, int64_t value_offset,
+                               Corners<A>* found) {
   const auto points = static_cast<int64_t>(sizes.points.size());
+  const T* value = in.value + value_offset;
+  A* grad_value = grad.value + value_offset;
+  const int64_t first = index * points;
   for (int64_t p = 0; p < points; ++p) {
-    const int64_t at = index * points + p;
     const PointLevel& level = sizes.points[static_cast<size_t>(p)];
-    const Corners<A> c = corners(level, in.locations + 2 * at, in.weights[at], sizes.heads * sizes.dim);
-    grad.weights[at] = grad.locations[2 * at] = grad.locations[2 * at + 1] = 0;
-    if (!c.any) continue;
-    backward_point<T, A, N>(sizes, level, c, in.value + value_offset, grad_out + index * sizes.dim,
-                            grad.value + value_offset, grad.locations + 2 * at, grad.weights + at);
+    found[p] = corners(level, in.locations + 2 * (first + p), in.weights[first + p], sizes.heads * sizes.dim);
+    for (const int64_t offset : found[p].offset) {
+      if (offset < 0) continue;
+      fetch(value + offset, sizes.dim);
+      fetch(grad_value + offset, sizes.dim);
+    }
+  }
+  for (int64_t p = 0; p < points; ++p) {
+    A* grad_location = grad.locations + 2 * (first + p);
+    A* grad_weight = grad.weights + first + p;
+    *grad_weight = grad_location[0] = grad_location[1] = 0;
+    if (!found[p].any) continue;
+    backward_point<T, A, N>(sizes, sizes.points[static_cast<size_t>(p)], found[p], value, grad_out + index * sizes.dim,
+                            grad_value, grad_location, grad_weight);
   }
 }
 
 template <typename T, typename A, int N>
 MOE_INLINE void backward_head(const DeformableSizes& sizes, const DeformableInputs<T, A>& in, const T* grad_out,
                               const DeformableGradients<A>& grad, int64_t head, const std::vector<int64_t>& groups) {
+  std::vector<Corners<A>> found(sizes.points.size());
   for (const int64_t group : groups) {
     const int64_t value_offset = (in.rows[group] * sizes.cells * sizes.heads + head) * sizes.dim;
     for (int64_t q = 0; q < sizes.queries; ++q) {
       const int64_t index = (group * sizes.queries + q) * sizes.heads + head;
-      backward_query<T, A, N>(sizes, in, grad_out, grad, index, value_offset);
+      backward_query<T, A, N>(sizes, in, grad_out, grad, index, value_offset, found.data());
     }
   }
 }

@@ -111,13 +111,16 @@ static void test_attention(void**) {
         tested.push_back(exact.back().detach().to(type).requires_grad_());
       }
       const at::Tensor want = plain_attention(exact[0], exact[1], exact[2], mask);
-      const at::Tensor got = attention(tested[0], tested[1], tested[2], mask);
-      CHECK(got.sizes() == at::IntArrayRef({2, 7, 24}));
-      CHECK_NEAR(distance(got.to(at::kDouble), want), 0, tolerance);
       want.square().sum().backward();
-      got.square().sum().backward();
-      for (size_t i = 0; i < 3; ++i)
-        CHECK_NEAR(distance(tested[i].grad().to(at::kDouble), exact[i].grad()), 0, 4 * tolerance);
+      for (const auto route : {attention, two_product_attention}) {
+        for (at::Tensor& tensor : tested) tensor.mutable_grad().reset();
+        const at::Tensor got = route(tested[0], tested[1], tested[2], mask);
+        CHECK(got.sizes() == at::IntArrayRef({2, 7, 24}));
+        CHECK_NEAR(distance(got.to(at::kDouble), want), 0, tolerance);
+        got.square().sum().backward();
+        for (size_t i = 0; i < 3; ++i)
+          CHECK_NEAR(distance(tested[i].grad().to(at::kDouble), exact[i].grad()), 0, 4 * tolerance);
+      }
     }
   }
 }

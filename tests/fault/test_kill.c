@@ -130,19 +130,26 @@ static int is_over(pid_t child) {
   return waitid(P_PID, (id_t)child, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == child;
 }
 
-/* Waits for a random moment of the run, or for a checkpoint write, and kills. Returns 1 when a write was hit. */
-static int kill_at_random(pid_t child, const char *run_name, int in_write, double run_seconds, unsigned *seed) {
+typedef struct {
+  int alive;    /* kills that hit a process which was still training */
+  int in_write; /* kills that left a half-written checkpoint */
+} kills;
+
+/* Waits for a random moment of the run, or for a checkpoint write, and kills. */
+static void kill_at_random(pid_t child, const char *run_name, int in_write, double run_seconds, unsigned *seed, kills *done) {
+  /* A tenth of the run on average, loading of the library included, so that ten kills fall before its end. */
   const double until = now() + 60;
   if (in_write) {
     while (!writing(run_name) && !is_over(child) && now() < until) continue;
   } else {
-    const double wait = run_seconds * (0.05 + 0.75 * rand_r(seed) / (double)RAND_MAX);
+    const double wait = run_seconds * (0.04 + 0.16 * rand_r(seed) / (double)RAND_MAX);
     const double at = now() + wait;
     while (now() < at && !is_over(child)) sleep_ms(1);
   }
+  done->alive += !is_over(child);
   kill(child, SIGKILL);
   exit_code(child);
-  return writing(run_name);
+  done->in_write += writing(run_name);
 }
 
 static void read_digest(const char *run_name, char *out) {
@@ -164,13 +171,14 @@ static void test_killed_ten_times(void **state) {
   assert_int_equal(exit_code(start("train", "whole", "1")), 0);
   const double seconds = now() - begin;
 
-  int in_write = 0;
+  kills done = {0, 0};
   for (int i = 0; i < KILLS; ++i) {
     const pid_t child = start("train", "killed", workers[i % 4]);
-    in_write += kill_at_random(child, "killed", i % 3 == 0, seconds, &seed);
+    kill_at_random(child, "killed", i % 3 == 0, seconds, &seed, &done);
   }
-  printf("%d kills, %d of them left a half-written checkpoint; the whole run takes %.1f s\n", KILLS, in_write, seconds);
-  assert_true(in_write >= 1);
+  printf("%d of %d kills hit the training, %d a checkpoint write; the whole run takes %.1f s\n", done.alive, KILLS, done.in_write, seconds);
+  assert_true(done.alive == KILLS);
+  assert_true(done.in_write >= 1);
   assert_int_equal(exit_code(start("train", "killed", "2")), 0);
   read_digest("whole", whole);
   read_digest("killed", killed);

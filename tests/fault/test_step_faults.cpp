@@ -1,0 +1,103 @@
+// Fails the n-th tensor allocation of a training step, for n spread over the whole step and dense at both ends. Every failed
+// step must leave weights, buffers, optimizer, averages, statistics and counters byte for byte as they were, and the step
+// after it must give the bits of a session that never failed. The last allocations lie just before the commit.
+#include "support/fail_alloc.h"
+#include "support/test.h"
+#include "support/tiny.h"
+
+#include "train/session.h"
+
+using namespace moe;
+
+static std::unique_ptr<Session> make() {
+  return std::make_unique<Session>(tiny::config({{"ema.decay", "0.9"}, {"model.decoder.layers", "1"}}), Log());
+}
+
+static Batch window_batch() { return tiny::batch(5, {2, 1}); }
+
+static std::string state_of(Session& session) {
+  std::string out = session.get("state.digest") + "/" + session.get("state.step") + "/" + session.get("state.samples");
+  for (const RoutingStats* stats : session.routing()) {
+    for (const int64_t count : stats->save_counts()) out += "," + std::to_string(count);
+    for (const double sum : stats->save_sums()) out += "," + format_double(sum);
+  }
+  return out;
+}
+
+static bool step_survives(Session& session, int64_t nth) {
+  session.feed(window_batch());
+  fail_alloc::start(fail_alloc::tensors, nth);
+  bool good = true;
+  try {
+    session.step();
+  } catch (const std::exception&) {
+    good = false;
+  }
+  fail_alloc::stop();
+  return good;
+}
+
+static int64_t allocations_of_a_step() {
+  const auto session = make();
+  session->feed(window_batch());
+  session->step();
+  session->feed(window_batch());
+  fail_alloc::start(fail_alloc::tensors);
+  session->step();
+  return fail_alloc::stop();
+}
+
+static void test_every_part_of_a_step(void**) {
+  const int64_t count = allocations_of_a_step();
+  CHECK(count > 100);
+  const auto session = make(), twin = make();
+  for (const auto& each : {session.get(), twin.get()}) {
+    each->feed(window_batch());
+    each->step();
+  }
+  const std::string before = state_of(*session);
+  int64_t failed = 0;
+  for (int64_t nth = 1; nth <= count; nth += nth < 20 || nth > count - 30 ? 1 : std::max<int64_t>(1, count / 60)) {
+    if (step_survives(*session, nth)) { std::fprintf(stderr, "allocation %ld of %ld did not fail the step", long(nth), long(count)); CHECK(false); }
+    ++failed;
+    if (state_of(*session) != before) { std::fprintf(stderr, "allocation %ld of %ld left a trace", long(nth), long(count)); CHECK(false); }
+    CHECK(session->queued() == 0);
+  }
+  std::printf("%ld of %ld allocations of a step failed, one at a time\n", long(failed), long(count));
+  for (const auto& each : {session.get(), twin.get()}) {
+    each->feed(window_batch());
+    each->step();
+  }
+  CHECK(state_of(*session) == state_of(*twin));
+}
+
+// Failing while a prediction or a checkpoint is made changes nothing either.
+static void test_prediction_and_checkpoint(void**) {
+  TemporaryFolder folder;
+  const auto session = make();
+  session->feed(window_batch());
+  session->step();
+  const std::string before = state_of(*session);
+  for (const int64_t nth : {1, 2, 7, 50, 200}) {
+    fail_alloc::start(fail_alloc::tensors, nth);
+    bool failed = false;
+    try {
+      session->predict(window_batch());
+    } catch (const std::exception&) {
+      failed = true;
+    }
+    fail_alloc::stop();
+    CHECK(failed || nth > 50);
+    CHECK(state_of(*session) == before);
+  }
+  session->save(folder / "c.safetensors");
+  session->load(folder / "c.safetensors");
+  CHECK(state_of(*session) == before);
+}
+
+int main() {
+  at::set_num_threads(2);
+  const CMUnitTest tests[] = {cmocka_unit_test(test_every_part_of_a_step),
+                              cmocka_unit_test(test_prediction_and_checkpoint)};
+  return cmocka_run_group_tests_name("step_faults", tests, nullptr, nullptr);
+}

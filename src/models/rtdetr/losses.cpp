@@ -57,11 +57,18 @@ void add_expert(Terms& terms, const Options& options, const ExpertOutput& out, d
     const bool last = i + 1 == out.layers.size();
     terms.add(last ? "" : "_aux", matched(out.layers[i], text("decoder layer ", i)));
   }
-  terms.add("_enc", matched(out.encoder, "query selection"));
   for (const Prediction& denoised : out.denoised) {
     const double repeated = count * static_cast<double>(out.denoising.groups);
     terms.add("_dn", set_loss(options.loss, denoised, out.targets, out.denoising.matches, repeated));
   }
+}
+
+void add_encoder(Terms& terms, const Options& options, const Prediction& encoder, const Targets& targets,
+                 const ForwardContext& context) {
+  const auto it = context.normalizers.find("boxes");
+  const double count = std::max(1.0, it == context.normalizers.end() ? 0.0 : it->second);
+  const Matches matches = match(options.loss, encoder, targets, "query selection");
+  terms.add("_enc", set_loss(options.loss, encoder, targets, matches, count));
 }
 
 at::Tensor gate_loss(const Options& options, const Routing& routing, const Targets& targets, double samples) {
@@ -88,6 +95,7 @@ std::vector<LossTerm> losses(const Options& options, const NetworkOutput& output
   if (options.decoder.layers > 1) terms.add_zeros("_aux");
   terms.add_zeros("_enc");
   if (options.denoising.queries > 0) terms.add_zeros("_dn");
+  add_encoder(terms, options, output.encoder, targets, context);
   for (const ExpertOutput& expert : output.experts) {
     add_expert(terms, options, expert, divisor(options, context, expert.expert));
   }

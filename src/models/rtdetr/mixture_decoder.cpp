@@ -105,6 +105,7 @@ NetworkOutput MixtureDecoder::forward(const std::vector<at::Tensor>& maps, const
     out.routing = route(router_, gate_->logits(maps), present, rng.child("gate"));
   }
   const Shared shared = prepare(maps);
+  if (is_training()) out.encoder = encoder_prediction(shared);
   for (int64_t e = 0; e < groups_.size(); ++e) {
     std::vector<int64_t> rows(static_cast<size_t>(images));
     std::iota(rows.begin(), rows.end(), 0);
@@ -114,21 +115,34 @@ NetworkOutput MixtureDecoder::forward(const std::vector<at::Tensor>& maps, const
   return out;
 }
 
+// rows [G] of the batch, cells [G, Q] -> [G, Q, hidden]
+at::Tensor MixtureDecoder::cell_features(const Memory& memory, const at::Tensor& rows, const at::Tensor& cells) const {
+  const at::Tensor tokens = memory.tokens.index({rows.unsqueeze(1), cells});
+  return enc_output_->forward(tokens * memory.valid.index({cells}).to(tokens.scalar_type()));
+}
+
+// What the encoder's heads learn from: the best cells over all classes, as many as all experts together take. The
+// experts choose among cells by these scores, so the scores of a class must be taught where other classes stand as
+// well.
+Prediction MixtureDecoder::encoder_prediction(const Shared& shared) const {
+  const at::Tensor cells = top_tokens(shared.scores.amax(2), queries_ * groups_.size());
+  const at::Tensor features = cell_features(shared.memory, at::arange(cells.size(0), at::kLong), cells);
+  const at::Tensor boxes = at_least_float(enc_bbox_head_->forward(features)) + shared.memory.anchors.index({cells});
+  const Float32Scope precise;
+  return {enc_score_head_->forward(at_least_float(features)), at::sigmoid(boxes)};
+}
+
 // Takes the best cells of each image by the scores of the expert's classes: their features are the first content, their
-// boxes the first references, both cut from the graph; the uncut ones go into the encoder's own loss.
-DecoderInput MixtureDecoder::select(ExpertOutput& out, const Shared& shared, const at::Tensor& index) const {
-  const at::Tensor classes = at::tensor(groups_.classes[out.expert]);
+// boxes the first references, both without gradient. In training this comes after encoder_prediction(), which has put
+// the cast weights into the autocast cache with their gradient.
+DecoderInput MixtureDecoder::select(int64_t expert, const Shared& shared, const at::Tensor& index) const {
+  const at::NoGradGuard no_grad;
+  const at::Tensor classes = at::tensor(groups_.classes[expert]);
   const at::Tensor scores = shared.scores.index_select(0, index).index_select(2, classes).amax(2);  // [G, S]
   const at::Tensor cells = top_tokens(scores, queries_);                                            // [G, Q]
-  const Memory& memory = shared.memory;
-  const at::Tensor tokens = memory.tokens.index({index.unsqueeze(1), cells});  // [G, Q, hidden]
-  const at::Tensor features = enc_output_->forward(tokens * memory.valid.index({cells}).to(tokens.scalar_type()));
-  const at::Tensor reference = at_least_float(enc_bbox_head_->forward(features)) + memory.anchors.index({cells});
-  if (is_training()) {
-    const Float32Scope precise;
-    out.encoder = {enc_score_head_->forward(at_least_float(features)).index_select(2, classes), at::sigmoid(reference)};
-  }
-  return {features.detach(), reference.detach(), {}, gate_ ? index : at::Tensor()};
+  const at::Tensor features = cell_features(shared.memory, index, cells);
+  const at::Tensor boxes = at_least_float(enc_bbox_head_->forward(features)) + shared.memory.anchors.index({cells});
+  return {features, boxes, {}, gate_ ? index : at::Tensor()};
 }
 
 void MixtureDecoder::add_denoising(ExpertOutput& out, DecoderInput& input, const Rng& rng) const {
@@ -147,7 +161,7 @@ ExpertOutput MixtureDecoder::decode(int64_t expert, const Shared& shared, std::v
   ExpertOutput out;
   out.expert = expert;
   out.images = std::move(images);
-  DecoderInput input = select(out, shared, at::tensor(out.images));
+  DecoderInput input = select(expert, shared, at::tensor(out.images));
   if (targets) {
     out.targets = targets_of(*targets, groups_.classes[expert], out.images);
     add_denoising(out, input, rng);

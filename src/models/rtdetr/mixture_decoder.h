@@ -17,13 +17,13 @@ struct ExpertOutput {
   int64_t expert = 0;
   std::vector<int64_t> images;       // [G] rows of the batch, rising
   std::vector<Prediction> layers;    // every layer in training, the last one at inference
-  Prediction encoder;                // training: the selected cells
   std::vector<Prediction> denoised;  // training with denoising: every layer
   Targets targets;                   // training: of these images and classes, own labels
   Denoising denoising;
 };
 
 struct NetworkOutput {
+  Prediction encoder;                 // training: the best cells of each image over all classes
   std::vector<ExpertOutput> experts;  // those computed for at least one image
   Routing routing;                    // undefined tensors without a gate
 };
@@ -41,9 +41,11 @@ class MixtureDecoder : public nn::Module {
   void add_experts();
   Shared prepare(const std::vector<at::Tensor>& maps);
   at::Tensor token_scores(const Memory& memory) const;
+  at::Tensor cell_features(const Memory& memory, const at::Tensor& rows, const at::Tensor& cells) const;
+  Prediction encoder_prediction(const Shared& shared) const;
   ExpertOutput decode(int64_t expert, const Shared& shared, std::vector<int64_t> images, const Targets* targets,
                       const Rng& rng) const;
-  DecoderInput select(ExpertOutput& out, const Shared& shared, const at::Tensor& index) const;
+  DecoderInput select(int64_t expert, const Shared& shared, const at::Tensor& index) const;
   void add_denoising(ExpertOutput& out, DecoderInput& input, const Rng& rng) const;
 
   DecoderOptions decoder_;

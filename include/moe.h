@@ -292,8 +292,8 @@ MOE_API moe_status moe_loader_create(const moe_config *config, const char *split
 MOE_API moe_status moe_loader_create_files(const moe_config *config, const char *const *paths, size_t count, moe_loader **out);
 
 /* Fills `batch` with the next batch; MOE_END after the last one of the epoch (the batch is then empty), and the call after that
- * begins the next epoch. A sample that cannot be read: training replaces it by another of the epoch and counts it, up to
- * data.max_broken; evaluation leaves it out. Errors: MOE_ERR_DATA, MOE_ERR_IO. Since 0.1 */
+ * begins the next epoch. A sample that cannot be read is counted; training puts another one in its place, evaluation leaves it
+ * out. Errors: MOE_ERR_DATA (more than data.max_broken in an epoch); the next call tries the same batch again. Since 0.1 */
 MOE_API moe_status moe_loader_next(moe_loader *loader, moe_batch *batch);
 
 /* Samples in the split and batches in one epoch. Each out-pointer may be NULL. Since 0.1 */
@@ -388,7 +388,7 @@ MOE_API void moe_step_info_init(moe_step_info *info);
 /* Trains on the queued window, then empties it. out: may be NULL. All or nothing: on any error weights, BatchNorm buffers,
  * optimizer, schedule, EMA, random streams and statistics are bit for bit as before, the window is emptied, and the next feed
  * and step work. Errors: MOE_ERR_STATE (nothing queued), MOE_ERR_NUMERIC (names the loss term and the first bad parameter),
- * MOE_ERR_CANCELLED, MOE_ERR_OUT_OF_MEMORY. Since 0.1 */
+ * MOE_ERR_CANCELLED, MOE_ERR_OUT_OF_MEMORY, MOE_ERR_CONFIG (first step: the schedule needs a length). Since 0.1 */
 MOE_API moe_status moe_session_step(moe_session *session, moe_step_info *out);
 
 /* Drops the queued window. Since 0.1 */
@@ -412,26 +412,26 @@ MOE_API moe_status moe_session_evaluate(moe_session *session, moe_loader *loader
 
 /* Draws sample `index` (0 to B - 1) of `batch` with its predictions and writes a PNG file. min_score: results below it are
  * left out.
- * Errors: MOE_ERR_IO, MOE_ERR_UNSUPPORTED. Since 0.1 */
+ * Errors: MOE_ERR_NOT_FOUND (a tensor or the folder is missing), MOE_ERR_IO, MOE_ERR_UNSUPPORTED. Since 0.1 */
 MOE_API moe_status moe_session_draw(moe_session *session, const moe_batch *batch, const moe_batch *prediction, int64_t index,
                                     double min_score, const char *path);
 
 /* Writes a checkpoint: weights, EMA, optimizer, scaler, counters, statistics, settings, in one safetensors file. The file
- * appears whole or not at all. Errors: MOE_ERR_IO. Since 0.1 */
+ * appears whole or not at all. Errors: MOE_ERR_NOT_FOUND (no such folder), MOE_ERR_IO. Since 0.1 */
 MOE_API moe_status moe_session_save(moe_session *session, const char *path);
 
 /* Restores what save wrote. On any error the session is unchanged. Errors: MOE_ERR_NOT_FOUND, MOE_ERR_IO, MOE_ERR_DATA
  * (truncated, checksum, another model: names the first tensor that differs), MOE_ERR_VERSION. Since 0.1 */
 MOE_API moe_status moe_session_load(moe_session *session, const char *path);
 
-/* Reads a value as text. Keys: state.step, state.epoch, state.samples, state.digest (64 bits over all weights and optimizer
- * state, in hex), model.parameters, model.trainable, model.summary (a table), model.classes (names, one a line),
- * optimizer.groups (names, one a line), optimizer.groups.NAME.lr, optimizer.groups.NAME.parameters, scaler.scale.
- * Errors: MOE_ERR_NOT_FOUND. Since 0.1 */
+/* Reads a value as text. Keys: state.step, state.epoch, state.samples, state.digest (64 bits over step, weights, buffers,
+ * EMA and optimizer, hex), model.parameters, model.trainable, model.summary (a table), model.classes (names, one a line),
+ * optimizer.groups (names, one a line), optimizer.groups.NAME.lr (base rate), optimizer.groups.NAME.weight_decay,
+ * optimizer.groups.NAME.parameters (a count), scaler.scale. Errors: MOE_ERR_NOT_FOUND. Since 0.1 */
 MOE_API moe_status moe_session_get(const moe_session *session, const char *key, char *buffer, size_t capacity, size_t *needed);
 
-/* Changes a value while training. Keys: optimizer.groups.NAME.lr (base rate before the schedule's factor), state.epoch.
- * Errors: MOE_ERR_NOT_FOUND, MOE_ERR_INVALID_ARGUMENT. Since 0.1 */
+/* Changes a value while training. Keys: state.epoch, optimizer.groups.NAME.lr (base rate before the schedule's factor, also that
+ * of NAME/no_decay). Errors: MOE_ERR_NOT_FOUND, MOE_ERR_INVALID_ARGUMENT. Since 0.1 */
 MOE_API moe_status moe_session_set(moe_session *session, const char *key, const char *value);
 
 /* Asks a running step, evaluation or run to stop at the next micro-batch; the call then returns MOE_ERR_CANCELLED with nothing
@@ -535,9 +535,9 @@ typedef struct moe_run_options {
 #define MOE_RUN_OPTIONS_INIT {sizeof(moe_run_options), 0, NULL, NULL}
 
 /* Makes or resumes the run in folder `dir`. With an existing run the config must be the one it was made with, except for keys
- * that do not change the result so far (train.epochs, logging, checkpoint and evaluation intervals, data.workers); the message
- * names the first key that differs. options: NULL for the defaults. Errors: MOE_ERR_STATE (folder in use by another process, or
- * against `mode`), MOE_ERR_CONFIG, MOE_ERR_IO, and those of session and loader. Since 0.1 */
+ * that do not change the result so far (length, early stop, log, checkpoint and evaluation intervals, workers, cache); the
+ * message names the first key that differs. options: NULL for the defaults. Errors: MOE_ERR_STATE (folder in use by another
+ * process, or against `mode`), MOE_ERR_CONFIG, MOE_ERR_IO, and those of session and loader. Since 0.1 */
 MOE_API moe_status moe_run_open(const moe_config *config, const char *dir, const moe_run_options *options, moe_run **out);
 
 /* Kinds of event. */

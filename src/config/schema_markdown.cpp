@@ -1,3 +1,4 @@
+// The reference page of a schema: one Markdown table for each top-level section.
 #include <algorithm>
 
 #include "config/config.h"

@@ -59,11 +59,10 @@ CocoResult evaluate_coco(const std::vector<CocoTruth>& truths, const std::vector
 
 // An evaluator of detection batches. B images, M truths, N detections:
 //   targets: image_ids [B] int64, gt_boxes [M, 4] float64 (x, y, width, height in pixels of the original image),
-//   gt_labels [M]
-//     int64, gt_area [M] float64, gt_crowd [M] bool or an integer type, gt_offsets [B + 1] int64, and optionally gt_ids
-//     [M] int64;
+//     gt_labels [M] int64, gt_area [M] float64, gt_crowd [M] bool or an integer type, gt_offsets [B + 1] int64, and
+//     optionally gt_ids [M] int64;
 //   predictions: boxes [N, 4] float32 (x1, y1, x2, y2 in the same pixels), scores [N] float32, labels [N] int64,
-//   offsets [B + 1].
+//     offsets [B + 1] int64.
 // A corner becomes a double first, then width = x2 - x1 and height = y2 - y1 in double.
 // Metrics: kCocoNumbers, then AP/<class> of every class, then AP50/<class>. An image may come only once.
 std::unique_ptr<Evaluator> make_coco_evaluator(std::vector<std::string> class_names);

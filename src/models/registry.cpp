@@ -1,3 +1,4 @@
+// The systems that a config can name in `task`: one line for each.
 #include "models/rtdetr/task.h"
 #include "models/task.h"
 

@@ -26,12 +26,12 @@ void dispatch(const at::Tensor& tensor, Body body) {
   }
 }
 
-// Two batched products with scale, mask and softmax in one pass between them; keeps q, k, v and the probabilities. In
-// bfloat16 a fraction of the time of LibTorch's fused CPU kernel, which makes one small product for every block.
 struct Mask {
   at::Tensor blocked;  // not an argument of its own: an undefined tensor may not be one
 };
 
+// Two batched products with scale, mask and softmax in one pass between them; keeps q, k, v and the probabilities. In
+// bfloat16 a fraction of the time of LibTorch's fused CPU kernel, which makes one small product for every block.
 struct AttentionFunction : torch::autograd::Function<AttentionFunction> {
   // q [N, Nq, d], k and v [N, Nk, d], dense; blocked [Nq, Nk] bool or undefined -> [N, Nq, d]
   static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& q, const at::Tensor& k,

@@ -14,7 +14,7 @@ namespace moe {
 
 class Ema {
  public:
-  // `live` are the network's parameters and float buffers by name; the averages start as copies.
+  // `live` are the network's parameters and buffers by name; the averages start as copies.
   Ema(double decay, double warmup, std::vector<std::pair<std::string, at::Tensor>> live);
 
   void update() noexcept;  // one optimizer step has been applied; allocates nothing

@@ -67,7 +67,7 @@ class Session {
   int64_t steps() const { return steps_; }
   int64_t epoch() const { return epoch_; }
   const std::vector<RoutingStats*>& routing() const { return routing_; }
-  uint64_t digest() const;  // over weights, buffers, EMA, optimizer state, counters
+  uint64_t digest() const;  // over step, weights, buffers, EMA, optimizer state
 
  private:
   class Transaction;

@@ -1,3 +1,5 @@
+// The settings of the task rtdetr: the table of its keys, and the options read from a config. What a module checks
+// itself when it is built is not checked here.
 #include "models/rtdetr/options.h"
 #include "models/rtdetr/task.h"
 

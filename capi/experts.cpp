@@ -16,24 +16,17 @@ static const RoutingStats& layer_of(const moe_session* session, int32_t layer) {
   return *layers[static_cast<size_t>(layer)];
 }
 
-static double ratio(double part, double whole) {
-  return whole > 0 ? part / whole : 0.0;
-}
-
 static std::vector<moe_expert_stat> expert_stats(const RoutingCounts& counts) {
-  double assignments = 0;
-  for (const int64_t assigned : counts.assigned) assignments += static_cast<double>(assigned);
-  const auto tokens = static_cast<double>(counts.tokens);
-  std::vector<moe_expert_stat> stats(counts.assigned.size());
+  const std::vector<ExpertShare> shares = expert_shares(counts);
+  std::vector<moe_expert_stat> stats(shares.size());
   for (size_t e = 0; e < stats.size(); ++e) {
-    const auto assigned = static_cast<double>(counts.assigned[e]);
     stats[e] = {.tokens = counts.assigned[e],
                 .computed = counts.computed[e],
                 .dropped = counts.dropped[e],
-                .share = ratio(assigned, assignments),
-                .activation_rate = ratio(assigned, tokens),
-                .gate_mean = ratio(counts.gate_sum[e], assigned),
-                .importance = ratio(counts.prob_sum[e], tokens)};
+                .share = shares[e].share,
+                .activation_rate = shares[e].activation_rate,
+                .gate_mean = shares[e].gate_mean,
+                .importance = shares[e].importance};
   }
   return stats;
 }

@@ -75,6 +75,8 @@ static Image to_image(const at::Tensor& picture) {
 
 static void draw(const Session& session, const Batch& batch, const Batch& prediction, int64_t index, double min_score,
                  const std::string& path) {
+  check_batch(session.task().batch_spec(), batch, false);
+  session.task().check(batch);
   const int64_t size = batch_size(session.task().batch_spec(), batch);
   check(index >= 0 && index < size, MOE_ERR_INVALID_ARGUMENT, "index: expected 0 to ", size - 1, ", got ", index);
   check(!std::isnan(min_score), MOE_ERR_INVALID_ARGUMENT, "min_score: expected a number, got NaN");

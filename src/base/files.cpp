@@ -83,6 +83,10 @@ void remove_file(const std::string& path) {
   if (::unlink(path.c_str()) != 0 && errno != ENOENT) fail_io(path, "remove", errno);
 }
 
+void rename_file(const std::string& from, const std::string& to) {
+  if (::rename(from.c_str(), to.c_str()) != 0) fail_io(from, "rename", errno);
+}
+
 std::vector<std::string> list_directory(const std::string& path) {
   std::error_code error;
   std::vector<std::string> names;
@@ -172,7 +176,7 @@ FileLock::FileLock(const std::string& path) {
   if (descriptor_ < 0) fail_io(path, "open", errno);
   if (::flock(descriptor_, LOCK_EX | LOCK_NB) == 0) return;
   ::close(descriptor_);
-  fail(MOE_ERR_STATE, path, ": in use by another process");
+  fail(MOE_ERR_STATE, path, ": expected a run folder that no other process uses, got one in use");
 }
 
 FileLock::~FileLock() {

@@ -13,7 +13,8 @@ bool is_directory(const std::string& path);
 int64_t file_size(const std::string& path);
 std::string read_file(const std::string& path);  // MOE_ERR_NOT_FOUND or MOE_ERR_IO
 void make_directories(const std::string& path);
-void remove_file(const std::string& path);                                  // absent is fine
+void remove_file(const std::string& path);  // absent is fine
+void rename_file(const std::string& from, const std::string& to);
 std::vector<std::string> list_directory(const std::string& path);           // names, sorted bytewise
 std::string parent_directory(const std::string& path);                      // "." when there is none
 std::string join_path(const std::string& folder, const std::string& name);  // an absolute name stays as it is

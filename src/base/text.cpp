@@ -115,9 +115,21 @@ std::string did_you_mean(std::string_view word, const std::vector<std::string>& 
   return ", did you mean " + join(names, " or ") + "?";
 }
 
+// Bytes of the longest prefix within the limit that splits no character of UTF-8; of other bytes the limit itself.
+static size_t whole_prefix(std::string_view text, size_t limit) {
+  constexpr size_t longest = 4;
+  if (text.size() <= limit) return text.size();
+  const auto inside = [&](size_t i) { return (static_cast<unsigned char>(text[i]) & 0xC0) == 0x80; };
+  for (size_t end = limit; limit - end < longest; --end) {
+    if (!inside(end)) return end;
+    if (end == 0) break;
+  }
+  return limit;
+}
+
 std::string quote(std::string_view text, size_t limit) {
   std::string out = "\"";
-  for (const char c : text.substr(0, limit)) {
+  for (const char c : text.substr(0, whole_prefix(text, limit))) {
     const auto byte = static_cast<unsigned char>(c);
     if (byte < 0x20 || byte == 0x7f) {
       char escape[8];

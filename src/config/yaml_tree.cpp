@@ -150,7 +150,7 @@ class TreeBuilder : public YAML::EventHandler {
     Open& map = open_.back();
     if (const YamlNode::Entry* first = map.node.find(key.scalar)) {
       throw Error(MOE_ERR_PARSE, key.where,
-                  text("duplicate key ", quote(key.scalar), ", first given in line ", first->where.line));
+                  text("expected every key once, got ", quote(key.scalar), " again, first given in line ", first->where.line));
     }
     map.key = key.scalar;
     map.key_place = key.where;
@@ -205,7 +205,7 @@ YamlNode parse_yaml(std::string_view text, const std::string& name) {
     while (parser.HandleNextDocument(builder)) {
     }
   } catch (const YAML::Exception& error) {
-    throw Error(MOE_ERR_PARSE, builder.place(error.mark), "not well-formed YAML: " + error.msg);
+    throw Error(MOE_ERR_PARSE, builder.place(error.mark), "expected well-formed YAML, got an error: " + error.msg);
   }
   return builder.take();
 }

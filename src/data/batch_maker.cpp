@@ -59,8 +59,8 @@ void BatchMaker::add_sample(const EpochPlan& plan, int64_t place, std::vector<Ba
       made.broken.push_back(error.what());
     }
     if (!options_.replace_broken) return;
-    check(attempt < kMaxReplacements, MOE_ERR_DATA, "data: ", attempt + 1,
-          " samples in a row cannot be read, the last: ", made.broken.back());
+    check(attempt < kMaxReplacements, MOE_ERR_DATA, "data: expected a sample that can be read, got ", attempt + 1,
+          " broken ones in a row, the last: ", made.broken.back());
     index = replacement.below(source_->size());
   }
 }

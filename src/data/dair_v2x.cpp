@@ -1,7 +1,9 @@
 // The camera labels of DAIR-V2X-I and sets in its layout. Point clouds, calibration and the cooperative part are not
 // read.
 #include <algorithm>
+#include <optional>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "base/files.h"
 #include "data/detection_set.h"
@@ -92,14 +94,23 @@ const Entry& find_entry(const Entries& entries, const JsonNode& id, const SplitP
   return found->second;
 }
 
-// The stems as numbers when all are, else 1, 2, ...: evaluators and result files need integer ids.
+// "000012" -> 12; a number of more than 18 digits may not fit.
+std::optional<int64_t> number_of(const std::string& stem) {
+  const bool digits = std::all_of(stem.begin(), stem.end(), [](char c) { return c >= '0' && c <= '9'; });
+  if (!digits || stem.empty() || stem.size() > 18) return std::nullopt;
+  return std::stoll(stem);
+}
+
+// The stems as numbers when all are and no two are the same ("1" and "01"), else 1, 2, ...: evaluators and result files
+// need integer ids.
 void set_image_ids(std::vector<PictureRecord>& pictures) {
-  const bool numeric = std::all_of(pictures.begin(), pictures.end(), [](const PictureRecord& picture) {
-    const std::string stem = file_stem(picture.path);
-    return std::all_of(stem.begin(), stem.end(), [](char c) { return c >= '0' && c <= '9'; }) && stem.size() <= 18;
+  std::unordered_set<int64_t> ids;
+  const bool numeric = std::all_of(pictures.begin(), pictures.end(), [&](const PictureRecord& picture) {
+    const auto number = number_of(file_stem(picture.path));
+    return number && ids.insert(*number).second;
   });
   int64_t index = 0;
-  for (PictureRecord& picture : pictures) picture.id = numeric ? std::stoll(file_stem(picture.path)) : ++index;
+  for (PictureRecord& picture : pictures) picture.id = numeric ? *number_of(file_stem(picture.path)) : ++index;
 }
 
 std::string split_path(const SplitPlace& place) {
@@ -117,8 +128,10 @@ DetectionSet read_dair_v2x(const Config& config, const SplitPlace& place) {
   const JsonFile splits(split_path(place));
   const JsonNode ids = splits.root().member(place.split);
   DetectionSet set{table.classes(), {}, {}};
+  std::unordered_set<std::string> seen;
   int64_t next_id = 1;
   for (size_t i = 0; i < ids.size(); ++i) {
+    if (!seen.insert(ids.at(i).text()).second) ids.at(i).fail("every id of the split once");
     const Entry& entry = find_entry(entries, ids.at(i), place);
     PictureRecord picture;
     picture.path = join_path(place.root, entry.image);

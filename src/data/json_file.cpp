@@ -20,10 +20,11 @@ static Position position_of(const std::string& path, std::string_view bytes, siz
 }
 
 // Without the library's own prefix "[json.exception...] parse error at line 1, column 5: ".
-static std::string reason_of(const json::parse_error& error) {
+static std::string reason_of(const json::exception& error) {
   const std::string what = error.what();
-  const size_t start = what.find("syntax error");
-  return start == std::string::npos ? what : what.substr(start);
+  const size_t start = what.find("syntax error"), prefix = what.find("] ");
+  if (start != std::string::npos) return what.substr(start);
+  return prefix == std::string::npos ? what : what.substr(prefix + 2);
 }
 
 JsonFile::JsonFile(const std::string& path, const std::vector<std::string>& skipped) : path_(path) {
@@ -37,6 +38,8 @@ JsonFile::JsonFile(const std::string& path, const std::vector<std::string>& skip
     value_ = std::make_unique<json>(skipped.empty() ? json::parse(bytes) : json::parse(bytes, keep));
   } catch (const json::parse_error& error) {
     throw Error(MOE_ERR_PARSE, position_of(path, bytes, error.byte), "expected JSON, got a " + reason_of(error));
+  } catch (const json::exception& error) {  // a number beyond a double, without its place
+    throw Error(MOE_ERR_PARSE, Position{path}, "expected JSON, got a " + reason_of(error));
   }
 }
 

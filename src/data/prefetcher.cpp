@@ -11,8 +11,8 @@ namespace moe {
 Prefetcher::Prefetcher(const BatchMaker& maker, int64_t workers, int64_t ahead)
     : maker_(maker),
       workers_(workers),
-      ahead_(std::max<int64_t>(1, std::max(workers, ahead))),
-      batches_(maker.batches()) {}
+      batches_(maker.batches()),
+      ready_(static_cast<size_t>(std::clamp<int64_t>(std::max(workers, ahead), 1, std::max<int64_t>(1, batches_)))) {}
 
 Prefetcher::~Prefetcher() {
   {
@@ -28,24 +28,44 @@ void Prefetcher::restart(std::shared_ptr<const EpochPlan> plan, int64_t batch) {
     const std::lock_guard lock(mutex_);
     plan_ = std::move(plan);
     next_take_ = next_make_ = batch;
-    ready_.clear();
+    for (auto& slot : ready_) slot.reset();
     ++generation_;
   }
   if (threads_.empty()) start_threads();
   wanted_.notify_all();
 }
 
+namespace {
+// Threads started inside inherit the mask.
+class SignalsBlocked {
+ public:
+  SignalsBlocked() {
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before_);
+  }
+  ~SignalsBlocked() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+  SignalsBlocked(const SignalsBlocked&) = delete;
+  SignalsBlocked& operator=(const SignalsBlocked&) = delete;
+
+ private:
+  sigset_t before_;
+};
+}  // namespace
+
 // Signals stay with the program's own threads: a handler must not run on a stack it does not know.
 void Prefetcher::start_threads() {
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
+  const SignalsBlocked blocked;
   for (int64_t i = 0; i < workers_; ++i) threads_.emplace_back([this] { work(); });
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
 bool Prefetcher::work_waits() const {
-  return plan_ && next_make_ < std::min(batches_, next_take_ + ahead_);
+  return plan_ && next_make_ < std::min(batches_, next_take_ + static_cast<int64_t>(ready_.size()));
+}
+
+// Batches that are made and not taken are never more than the slots, so no two of them share one.
+std::optional<MadeBatch>& Prefetcher::slot(int64_t batch) {
+  return ready_[static_cast<size_t>(batch) % ready_.size()];
 }
 
 void Prefetcher::work() {
@@ -64,7 +84,7 @@ void Prefetcher::work() {
     MadeBatch made = maker_.make(*plan, batch);
     lock.lock();
     if (generation != generation_) continue;
-    ready_.emplace(batch, std::move(made));
+    slot(batch) = std::move(made);
     made_.notify_one();
   }
 }
@@ -79,8 +99,9 @@ MadeBatch Prefetcher::take() {
     ++next_take_;
     return made;
   }
-  made_.wait(lock, [&] { return ready_.count(batch) > 0; });
-  MadeBatch made = std::move(ready_.extract(batch).mapped());
+  made_.wait(lock, [&] { return slot(batch).has_value(); });
+  MadeBatch made = std::move(*slot(batch));
+  slot(batch).reset();
   ++next_take_;
   lock.unlock();
   wanted_.notify_all();

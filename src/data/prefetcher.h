@@ -2,9 +2,9 @@
 #pragma once
 
 #include <condition_variable>
-#include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <thread>
 #include <vector>
 
@@ -29,9 +29,10 @@ class Prefetcher {
   void start_threads();
   void work();
   bool work_waits() const;
+  std::optional<MadeBatch>& slot(int64_t batch);
 
   const BatchMaker& maker_;
-  const int64_t workers_, ahead_, batches_;
+  const int64_t workers_, batches_;
   std::mutex mutex_;
   std::condition_variable wanted_, made_;
   std::shared_ptr<const EpochPlan> plan_;
@@ -39,7 +40,7 @@ class Prefetcher {
   int64_t next_take_ = 0;   // batch that take() gives next
   int64_t next_make_ = 0;   // first batch that no thread has begun
   bool stop_ = false;
-  std::map<int64_t, MadeBatch> ready_;
+  std::vector<std::optional<MadeBatch>> ready_;  // [ahead] fixed slots: a worker allocates nothing to hand a batch over
   std::vector<std::thread> threads_;
 };
 

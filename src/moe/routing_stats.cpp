@@ -150,6 +150,7 @@ void RoutingStats::commit() noexcept {
 
 void RoutingStats::rollback() noexcept {
   pending_.clear();
+  evaluating_ = false;
 }
 
 void RoutingStats::begin_eval() {
@@ -258,6 +259,23 @@ static void summarize_load(const std::vector<int64_t>& assigned, RoutingSummary*
   }
   out->load_cv = std::sqrt(variance) / mean;
   out->max_violation = static_cast<double>(largest) / mean - 1;
+}
+
+static double ratio(double part, double whole) {
+  return whole > 0 ? part / whole : 0.0;
+}
+
+std::vector<ExpertShare> expert_shares(const RoutingCounts& counts) {
+  double assignments = 0;
+  for (const int64_t assigned : counts.assigned) assignments += static_cast<double>(assigned);
+  const auto tokens = static_cast<double>(counts.tokens);
+  std::vector<ExpertShare> out(counts.assigned.size());
+  for (size_t e = 0; e < out.size(); ++e) {
+    const auto assigned = static_cast<double>(counts.assigned[e]);
+    out[e] = {ratio(assigned, assignments), ratio(assigned, tokens), ratio(counts.gate_sum[e], assigned),
+              ratio(counts.prob_sum[e], tokens)};
+  }
+  return out;
 }
 
 RoutingSummary summarize(const RoutingCounts& counts) {

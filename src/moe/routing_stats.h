@@ -1,6 +1,6 @@
-// What a mixture layer's router did: counts in int64, sums in fp64, per window. The layer adds to `pending` while a step is
-// computed; commit() moves it into the windows together with the step, rollback() forgets it.
-// Definitions: reference table of the MoE literature (Shazeer 2017, Fedus 2021, DeepSeek-V3); see include/moe.h.
+// What a mixture layer's router did: counts in int64, sums in fp64, per window. The layer adds to `pending` while a
+// step is computed; commit() moves it into the windows together with the step, rollback() forgets it. Definitions:
+// reference table of the MoE literature (Shazeer 2017, Fedus 2021, DeepSeek-V3); see include/moe.h.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -53,7 +53,7 @@ class RoutingStats {
 
   // Training: commit() allocates nothing and cannot fail.
   void commit() noexcept;
-  void rollback() noexcept;
+  void rollback() noexcept;  // also ends an evaluation that failed
   // Evaluation: what was recorded since begin_eval() becomes the last evaluation's window.
   void begin_eval();
   void end_eval() noexcept;
@@ -73,6 +73,15 @@ class RoutingStats {
   bool evaluating_ = false;
   RoutingCounts pending_, last_step_, since_reset_, lifetime_, last_eval_, eval_;
 };
+
+// Derived numbers of one expert in one window (moe_expert_stat); 0 where nothing was counted.
+struct ExpertShare {
+  double share = 0;            // of all assignments
+  double activation_rate = 0;  // of the tokens
+  double gate_mean = 0;        // when chosen
+  double importance = 0;       // mean probability
+};
+std::vector<ExpertShare> expert_shares(const RoutingCounts& counts);
 
 // Derived numbers of one window (moe_layer_stat).
 struct RoutingSummary {

@@ -30,7 +30,7 @@ const at::Tensor& Batch::get(const std::string& name) const {
     if (key == name) return value;
     names.push_back(key);
   }
-  fail(MOE_ERR_NOT_FOUND, "batch: no tensor ", quote(name), names.empty() ? "" : "; it has " + join(names, ", "));
+  fail(MOE_ERR_NOT_FOUND, "batch: expected a tensor ", quote(name), ", got ", names.empty() ? "none" : join(names, ", "));
 }
 
 std::string shape_text(at::IntArrayRef shape) {
@@ -143,9 +143,10 @@ void check_batch(const BatchSpec& spec, const Batch& batch, bool training) {
     check(batch.has(field.offsets), MOE_ERR_NOT_FOUND, "batch: expected a tensor ", quote(field.offsets),
           " for the rows of ", quote(field.name), ", got none");
     const at::Tensor& offsets = batch.get(field.offsets);
-    check(offsets.scalar_type() == at::kLong && offsets.dim() == 1 && offsets.size(0) == samples + 1, MOE_ERR_SHAPE,
-          field.offsets, ": expected int64 [B+1] with B = ", samples, ", got ", dtype_name(offsets.scalar_type()), " ",
-          shape_text(offsets.sizes()));
+    check(offsets.scalar_type() == at::kLong, MOE_ERR_DTYPE, field.offsets, ": expected int64, got ",
+          dtype_name(offsets.scalar_type()));
+    check(offsets.dim() == 1 && offsets.size(0) == samples + 1, MOE_ERR_SHAPE, field.offsets,
+          ": expected [B+1] with B = ", samples, ", got ", shape_text(offsets.sizes()));
     check_offsets(field.offsets, offsets, field.name, tensor.size(0));
   }
 }

@@ -22,18 +22,6 @@ struct RecomputeScope {
   bool before_;
 };
 
-// Without gradients a cast weight must not enter autocast's cache: a later use with gradients would find a copy that is
-// cut off from the parameter.
-struct NoCastCache {
-  NoCastCache() : before_(at::autocast::is_autocast_cache_enabled()) {
-    at::autocast::set_autocast_cache_enabled(false);
-  }
-  ~NoCastCache() { at::autocast::set_autocast_cache_enabled(before_); }
-
- private:
-  bool before_;
-};
-
 // The second run starts and ends with an empty cache: it must not join the graph of the first.
 struct FreshCastCache {
   FreshCastCache() { at::autocast::clear_cache(); }

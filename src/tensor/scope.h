@@ -26,4 +26,19 @@ struct Float32Scope : AutocastScope {
   Float32Scope() : AutocastScope(std::nullopt) {}
 };
 
+// Without gradients a cast weight must not enter autocast's cache: a later use with gradients would find a copy that is
+// cut off from the parameter.
+class NoCastCache {
+ public:
+  NoCastCache() : before_(at::autocast::is_autocast_cache_enabled()) {
+    at::autocast::set_autocast_cache_enabled(false);
+  }
+  ~NoCastCache() { at::autocast::set_autocast_cache_enabled(before_); }
+  NoCastCache(const NoCastCache&) = delete;
+  NoCastCache& operator=(const NoCastCache&) = delete;
+
+ private:
+  bool before_;
+};
+
 }  // namespace moe

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <tuple>
 
 #include "base/clock.h"
 #include "train/run_folder.h"
@@ -75,9 +76,20 @@ struct Run::State {
   RunEvent report_step();
   RunEvent report_epoch();
   RunEvent evaluate();
+  void keep_best(bool is_best, const RunEvent& out);
   RunEvent checkpoint();
   RunEvent finish();
   [[noreturn]] void stop_now();
+  // A stop request that reached the session inside `work` ends the run like one between two steps.
+  template <typename Work>
+  auto stoppable(Work work) {
+    try {
+      return work();
+    } catch (const Error& error) {
+      if (error.status() != MOE_ERR_CANCELLED) throw;
+      stop_now();
+    }
+  }
 };
 
 static Config run_config(const Config* config, const std::string& folder, RunMode mode) {
@@ -156,6 +168,7 @@ bool Run::State::try_resume() {
     }
     if (!file) continue;
     folder.open_logs(steps.back());
+    folder.set_aside_after(steps.back());
     for (const std::string& problem : problems) log(MOE_LOG_WARNING, "passed over a broken checkpoint: " + problem);
     resume(path, *file);
     return true;
@@ -258,15 +271,23 @@ bool Run::State::train_step(RunEvent& out) {
   }
   Stopwatch watch;
   int64_t taken = 0;
-  while (taken < accumulate && batch + taken < batches) {
-    std::optional<Batch> next = train->next();
-    check(next.has_value(), MOE_ERR_INTERNAL, "run: the training loader ended an epoch after ", batch + taken, " of ",
-          batches, " batches");
-    session->feed(*next);
-    ++taken;
+  double waited = 0;
+  StepInfo info;
+  session->discard();
+  try {
+    for (; taken < accumulate && batch + taken < batches; ++taken) {
+      std::optional<Batch> next = train->next();
+      check(next.has_value(), MOE_ERR_INTERNAL, "run: expected ", batches, " training batches in an epoch, got ",
+            batch + taken);
+      session->feed(*next);
+    }
+    waited = watch.lap();
+    info = session->step();
+  } catch (...) {  // the same window is taken again by the next call
+    session->discard();
+    train->seek(epoch, batch);
+    throw;
   }
-  const double waited = watch.lap();
-  const StepInfo info = session->step();
   batch += taken;
   if (batch >= batches)
     check(!train->next(), MOE_ERR_INTERNAL, "run: the training loader gave more than ", batches, " batches");
@@ -299,9 +320,24 @@ RunEvent Run::State::report_epoch() {
   return out;
 }
 
+// Books an evaluation. When the best checkpoint cannot be written, nothing is booked and the next call evaluates again.
+void Run::State::keep_best(bool is_best, const RunEvent& out) {
+  const auto before = std::tuple(best, evals_since_best, evaluated_step);
+  evals_since_best = is_best ? 0 : evals_since_best + 1;
+  if (is_best) best = out.metric;
+  evaluated_step = out.step;
+  try {
+    if (is_best) session->save(folder.best(), position());
+  } catch (...) {
+    std::tie(best, evals_since_best, evaluated_step) = before;
+    throw;
+  }
+}
+
 RunEvent Run::State::evaluate() {
   Stopwatch watch;
   evaluating.store(true);
+  if (stop.load()) session->request_stop();
   std::vector<Metric> metrics;
   try {
     metrics = session->evaluate(*val);
@@ -313,10 +349,7 @@ RunEvent Run::State::evaluate() {
   RunEvent out = event(RunEvent::Kind::eval);
   out.metric = metrics.empty() ? std::numeric_limits<double>::quiet_NaN() : metrics.front().value;
   const bool is_best = out.metric > best;
-  evals_since_best = is_best ? 0 : evals_since_best + 1;
-  if (is_best) best = out.metric;
-  evaluated_step = out.step;
-  if (is_best) session->save(folder.best(), position());
+  keep_best(is_best, out);
   out.text = eval_text(out, metrics, is_best, watch.seconds());
   folder.log(out.text);
   folder.metrics_line(eval_json(out, metrics, is_best, session->routing()));
@@ -348,6 +381,7 @@ RunEvent Run::State::finish() {
 
 void Run::State::stop_now() {
   stop.store(false);
+  session->take_stop();
   if (saved_step != session->steps()) checkpoint();
   const std::string line =
       text("stopped at step ", session->steps(), " of ", total_steps, "; open ", folder.path(), " again to go on");
@@ -362,14 +396,7 @@ bool Run::next(RunEvent& event) {
     if (s.stop.load()) s.stop_now();
     const bool epoch_over = s.batch >= s.batches && s.session->steps() > 0;
     if (epoch_over && s.reported_epochs <= s.epoch) return event = s.report_epoch(), true;
-    if (s.eval_due()) {
-      try {
-        return event = s.evaluate(), true;
-      } catch (const Error& error) {
-        if (error.status() != MOE_ERR_CANCELLED) throw;
-        s.stop_now();
-      }
-    }
+    if (s.eval_due()) return event = s.stoppable([&] { return s.evaluate(); }), true;
     if (s.checkpoint_due()) return event = s.checkpoint(), true;
     if (s.finished() || (epoch_over && s.epoch + 1 >= s.epochs)) return event = s.finish(), true;
     if (epoch_over) {
@@ -377,7 +404,7 @@ bool Run::next(RunEvent& event) {
       s.batch = 0;
       continue;
     }
-    if (s.train_step(event)) return true;
+    if (s.stoppable([&] { return s.train_step(event); })) return true;
   }
 }
 

@@ -1,5 +1,6 @@
 // A whole training in a folder: config.yml, train.log, metrics.jsonl, metrics.csv, checkpoints/. Stop it or kill it
-// anywhere: open() goes on from the last checkpoint and ends with the same bits.
+// anywhere: opened again, it goes on from the last checkpoint
+// and ends with the same bits.
 #pragma once
 
 #include <cstdint>

@@ -40,6 +40,15 @@ std::vector<int64_t> RunFolder::checkpoint_steps() const {
   return steps;
 }
 
+void RunFolder::set_aside_after(int64_t step) const {
+  for (const int64_t newer : checkpoint_steps()) {
+    if (newer <= step) continue;
+    const std::string path = checkpoint(newer);
+    remove_file(path + ".broken");
+    rename_file(path, path + ".broken");
+  }
+}
+
 void RunFolder::prune_checkpoints(int64_t keep) const {
   const std::vector<int64_t> steps = checkpoint_steps();
   const auto count = static_cast<int64_t>(steps.size());

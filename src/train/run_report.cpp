@@ -79,17 +79,13 @@ static Json head(const char* kind, const RunEvent& event) {
 static Json layer_json(const RoutingStats& stats, int32_t window) {
   const RoutingCounts& counts = stats.window(window);
   const RoutingSummary summary = summarize(counts);
+  const std::vector<ExpertShare> shares = expert_shares(counts);
   Json experts = Json::object();
-  for (int64_t e = 0; e < stats.experts(); ++e) {
-    const auto i = static_cast<size_t>(e);
-    const auto assigned = static_cast<double>(counts.assigned[i]);
-    experts[stats.expert_names()[i]] = {
-        {"tokens", counts.assigned[i]},
-        {"computed", counts.computed[i]},
-        {"share", summary.assignments > 0 ? assigned / static_cast<double>(summary.assignments) : 0.0},
-        {"activation_rate", counts.tokens > 0 ? assigned / static_cast<double>(counts.tokens) : 0.0},
-        {"gate_mean", counts.assigned[i] > 0 ? counts.gate_sum[i] / assigned : 0.0},
-        {"importance", counts.tokens > 0 ? counts.prob_sum[i] / static_cast<double>(counts.tokens) : 0.0}};
+  for (size_t e = 0; e < shares.size(); ++e) {
+    experts[stats.expert_names()[e]] = {
+        {"tokens", counts.assigned[e]},     {"computed", counts.computed[e]},
+        {"share", shares[e].share},         {"activation_rate", shares[e].activation_rate},
+        {"gate_mean", shares[e].gate_mean}, {"importance", shares[e].importance}};
   }
   return {{"tokens", counts.tokens},
           {"token_entropy", summary.token_entropy},
@@ -153,11 +149,9 @@ std::string epoch_text(const RunEvent& event, const std::vector<RoutingStats*>& 
     const RoutingCounts& counts = stats->window(MOE_WINDOW_SINCE_RESET);
     const RoutingSummary summary = summarize(counts);
     out += text("  ", stats->name(), ":");
-    for (size_t e = 0; e < counts.assigned.size(); ++e) {
-      const double share = summary.assignments > 0
-                               ? static_cast<double>(counts.assigned[e]) / static_cast<double>(summary.assignments)
-                               : 0;
-      out += text(" ", stats->expert_names()[e], " ", number("%.0f%%", share * 100));
+    const std::vector<ExpertShare> shares = expert_shares(counts);
+    for (size_t e = 0; e < shares.size(); ++e) {
+      out += text(" ", stats->expert_names()[e], " ", number("%.0f%%", shares[e].share * 100));
     }
     out += text(", entropy ", number("%.2f", summary.token_entropy));
   }

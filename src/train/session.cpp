@@ -242,9 +242,9 @@ void Session::train_mode() {
 
 StepInfo Session::step() {
   check(!window_.empty(), MOE_ERR_STATE, "step: expected at least one batch fed since the last step, got none");
-  if (!schedule_) build_schedule();
   const Stopwatch watch;
   Transaction transaction(*this);
+  if (!schedule_) build_schedule();
   train_mode();
   at::AutoGradMode with_grad(true);
 
@@ -288,6 +288,7 @@ StepInfo Session::step() {
 
 Batch Session::predict_one(const Batch& batch) {
   check_batch(task_->batch_spec(), batch, false);
+  task_->check(batch);
   task_->network().eval();
   at::NoGradGuard no_grad;
   AutocastScope autocast(amp_);
@@ -314,6 +315,7 @@ std::vector<Metric> Session::evaluate(Loader& loader) {
   const ForgetRouting forget{routing_};
   const Ema::Swap averaged(ema_.get());
   const std::unique_ptr<Evaluator> evaluator = task_->evaluator();
+  if (loader.position() != 0) loader.seek(loader.epoch(), 0);
   for (RoutingStats* stats : routing_) stats->begin_eval();
   try {
     while (std::optional<Batch> batch = loader.next()) {

@@ -54,7 +54,6 @@ class Session {
   std::string get(const std::string& key) const;
   void set(const std::string& key, const std::string& value);
   void request_stop() noexcept { stop_.store(true); }
-  bool stop_requested() const noexcept { return stop_.load(); }
   bool take_stop() noexcept { return stop_.exchange(false); }  // reads and clears the request
 
   // Length of the training, for the schedule; before the first step. A run sets it from its loader.

@@ -50,6 +50,7 @@ SafetensorsFile Session::snapshot(const std::map<std::string, std::string>& extr
   file.metadata["epoch"] = std::to_string(epoch_);
   file.metadata["optimizer_steps"] = std::to_string(optimizer_->steps());
   file.metadata["ema_updates"] = std::to_string(ema_ ? ema_->updates() : 0);
+  file.metadata["scaler.enabled"] = scaler_->enabled() ? "true" : "false";
   file.metadata["scaler.scale"] = format_double(scaler_->scale());
   file.metadata["scaler.good_steps"] = std::to_string(scaler_->good_steps());
   for (const ParameterGroup& group : optimizer_->groups()) file.metadata["lr." + group.name] = format_double(group.lr);
@@ -149,6 +150,9 @@ std::vector<std::string> lines(const std::string& text) {
 
 void Session::restore(const SafetensorsFile& file, const std::string& path) {
   const Metadata metadata(file, path);
+  const std::string classes = join(task_->class_names(), "\n");
+  check(metadata.str("classes") == classes, MOE_ERR_DATA, path, ": expected a checkpoint of the classes ",
+        join(task_->class_names(), ", "), ", got ", join(lines(metadata.str("classes")), ", "));
   at::NoGradGuard no_grad;
   std::vector<PlannedCopy> copies;
   for (const auto& [name, tensor] : live_tensors()) copies.push_back(plan_copy(path, file, name, tensor));
@@ -160,7 +164,8 @@ void Session::restore(const SafetensorsFile& file, const std::string& path) {
                 epoch = metadata.integer("epoch");
   const int64_t optimizer_steps = metadata.integer("optimizer_steps"), ema_updates = metadata.integer("ema_updates");
   const int64_t good_steps = metadata.integer("scaler.good_steps");
-  if (scaler_->enabled()) scaler_->restore(metadata.number("scaler.scale"), good_steps);
+  const bool had_scaler = metadata.str("scaler.enabled") == "true";
+  if (scaler_->enabled() && had_scaler) scaler_->restore(metadata.number("scaler.scale"), good_steps);
 
   for (const PlannedCopy& copy : copies) std::memcpy(copy.to.data_ptr(), copy.from.data_ptr(), copy.from.nbytes());
   for (PlannedStats& stats : planned) stats.stats->load(stats.counts, stats.sums);

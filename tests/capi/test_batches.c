@@ -122,7 +122,7 @@ static void names_keep_their_order(void** state) {
   OK(moe_batch_clear(batch));
   OK(moe_batch_count(batch, &count));
   assert_int_equal(count, 0);
-  FAILS(MOE_ERR_NOT_FOUND, "no tensor", moe_batch_read(batch, "a", NULL, 0, NULL));
+  FAILS(MOE_ERR_NOT_FOUND, "expected a tensor \"a\", got none", moe_batch_read(batch, "a", NULL, 0, NULL));
 }
 
 static void wrong_names(void** state) {

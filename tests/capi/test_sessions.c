@@ -152,6 +152,28 @@ static void results_come_back(void** state) {
   moe_batch_free(result);
 }
 
+static void drawings_check_both_batches(void** state) {
+  (void)state;
+  static const float image[TINY_SIZE * TINY_SIZE];
+  char* folder = make_folder();
+  const char* path = in_folder(folder, "a.png");
+  moe_batch *result = NULL, *grey = tiny_batch(1), *framed = tiny_batch(1), *far = tiny_batch(1);
+  OK(moe_batch_create(&result));
+  OK(moe_session_predict(session, batch, result));
+  OK(moe_session_draw(session, batch, result, 0, 0.0, path));
+  set_floats(grey, "images", image, 4, (const int64_t[]){1, 1, TINY_SIZE, TINY_SIZE});
+  FAILS(MOE_ERR_SHAPE, "images: expected [B, 3,", moe_session_draw(session, grey, result, 0, 0.0, path));
+  set_floats(framed, "frames", image, 1, (const int64_t[]){TINY_IMAGES});
+  FAILS(MOE_ERR_SHAPE, "frames: expected [B, 4]", moe_session_draw(session, framed, result, 0, 0.0, path));
+  set_integers(far, "labels", (const int64_t[]){0, 6, 1}, 3);
+  FAILS(MOE_ERR_DATA, "labels", moe_session_draw(session, far, result, 0, 0.0, path));
+  set_integers(result, "offsets", (const int64_t[]){0, 0, 1 << 20}, TINY_IMAGES + 1);
+  FAILS(MOE_ERR_DATA, "offsets", moe_session_draw(session, batch, result, 1, 0.0, path));
+  FAILS(MOE_ERR_NOT_FOUND, "scores", moe_session_draw(session, batch, batch, 0, 0.0, path));
+  moe_batch_free(result), moe_batch_free(grey), moe_batch_free(framed), moe_batch_free(far);
+  remove_folder(folder);
+}
+
 static void a_checkpoint_brings_everything_back(void** state) {
   (void)state;
   char* folder = make_folder();

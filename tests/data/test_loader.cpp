@@ -2,9 +2,13 @@
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 
+#include <pthread.h>
+#include <signal.h>
+
 #include <atomic>
 #include <chrono>
 #include <set>
+#include <system_error>
 #include <thread>
 
 #include "data/data_support.h"
@@ -147,8 +151,8 @@ static void test_limit(void**) {
     Loader loader(std::make_shared<NumberSource>(20, std::set<int64_t>{1, 9}), limited, {});
     CHECK(loader.next() && loader.next());
     const auto again = [&] { loader.next(); };
-    CHECK_ERROR(MOE_ERR_DATA, "2 broken samples in epoch 0 (limit 1), the last: file9: broken", again());
-    CHECK_ERROR(MOE_ERR_DATA, "2 broken samples in epoch 0 (limit 1), the last: file9: broken", again());
+    CHECK_ERROR(MOE_ERR_DATA, "at most 1 broken samples an epoch, got 2 in epoch 0, the last: file9: broken", again());
+    CHECK_ERROR(MOE_ERR_DATA, "at most 1 broken samples an epoch, got 2 in epoch 0, the last: file9: broken", again());
     CHECK(loader.broken() == 1 && loader.position() == 2);
     loader.seek(0, 3);
     CHECK(loader.next()->get("values")[0][0].item<int64_t>() == 12);
@@ -169,7 +173,7 @@ static void test_other_errors_travel_in_order(void**) {
 
 static void test_nothing_readable(void**) {
   Loader loader(std::make_shared<NumberSource>(4, std::set<int64_t>{0, 1, 2, 3}), options(true, 1), {});
-  CHECK_ERROR(MOE_ERR_DATA, "17 samples in a row cannot be read, the last: file", loader.next());
+  CHECK_ERROR(MOE_ERR_DATA, "got 17 broken ones in a row, the last: file", loader.next());
   CHECK_ERROR(MOE_ERR_DATA, "expected at least one sample",
               Loader(std::make_shared<NumberSource>(0), options(true, 1), {}));
 }
@@ -180,6 +184,30 @@ static void test_workers_leave_the_thread_count_alone(void**) {
   Loader loader(source, options(false, 2), {});
   drain(loader, 1);
   CHECK(source->threads_at_work == 1 && at::get_num_threads() == before);
+}
+
+static sigset_t signal_mask() {
+  sigset_t mask;
+  pthread_sigmask(SIG_SETMASK, nullptr, &mask);
+  return mask;
+}
+
+// A stack larger than the address space: no thread can start.
+static void test_threads_that_cannot_start(void**) {
+  pthread_attr_t before, huge;
+  CHECK(pthread_getattr_default_np(&before) == 0 && pthread_getattr_default_np(&huge) == 0);
+  CHECK(pthread_attr_setstacksize(&huge, size_t{1} << 47) == 0 && pthread_setattr_default_np(&huge) == 0);
+  Loader loader(std::make_shared<NumberSource>(20), options(false, 2), {});
+  bool refused = false;
+  try {
+    loader.next();
+  } catch (const std::system_error&) {
+    refused = true;
+  }
+  CHECK(pthread_setattr_default_np(&before) == 0 && refused);
+  const sigset_t mask = signal_mask();
+  CHECK(!sigismember(&mask, SIGINT) && !sigismember(&mask, SIGTERM));
+  CHECK(drain(loader, 1).size() == 6);
 }
 
 static void test_broken_pictures_in_training(void**) {
@@ -213,6 +241,7 @@ int main() {
       cmocka_unit_test(test_other_errors_travel_in_order),
       cmocka_unit_test(test_nothing_readable),
       cmocka_unit_test(test_workers_leave_the_thread_count_alone),
+      cmocka_unit_test(test_threads_that_cannot_start),
       cmocka_unit_test(test_broken_pictures_in_training),
   };
   return cmocka_run_group_tests(tests, nullptr, nullptr);

@@ -98,6 +98,35 @@ static void test_wrong_json(void**) {
               set.open("train"));
   set.label(1, "[{\"type\":\"Car\",\"2d_box\":{\"xmin\":1,\"ymin\":1.5,\"xmax\":2,\"ymax\":2}}]");
   CHECK(set.open("train")->size() == 2);
+  set.label(1, "[" + std::string("{\"type\":1e999}]"));
+  CHECK_ERROR(MOE_ERR_PARSE, "000001.json: expected JSON, got a number overflow parsing '1e999'", set.open("train"));
+}
+
+// Pictures of these stems, all in "train".
+static std::unique_ptr<Source> open_stems(const TinyDair& set, const std::vector<std::string>& stems) {
+  std::string info, ids;
+  for (const std::string& stem : stems) {
+    set.write("image/" + stem + ".png", encode_png(numbered_picture(40, 30, 0)));
+    set.write("label/camera/" + stem + ".json", "[]");
+    info += (info.empty() ? "" : ",") + ("{\"image_path\":\"image/" + stem + ".png\"}");
+    ids += (ids.empty() ? "" : ",") + ("\"" + stem + "\"");
+  }
+  set.write("data_info.json", "[" + info + "]");
+  set.write("split_data.json", "{\"train\":[" + ids + "]}");
+  return set.open("train");
+}
+
+static void test_ids(void**) {
+  const TinyDair set(2);
+  const auto numbers = open_stems(set, {"000007", "12"});
+  CHECK(numbers->image_id(0) == 7 && numbers->image_id(1) == 12);
+  const auto alike = open_stems(set, {"7", "000007"});
+  CHECK(alike->image_id(0) == 1 && alike->image_id(1) == 2);
+  const auto words = open_stems(set, {"a", "9999999999999999999"});
+  CHECK(words->image_id(0) == 1 && words->image_id(1) == 2);
+  set.write("split_data.json", "{\"train\":[\"a\",\"a\"]}");
+  CHECK_ERROR(MOE_ERR_DATA, "split_data.json: train[1]: expected every id of the split once, got \"a\"",
+              set.open("train"));
 }
 
 static void test_places(void**) {
@@ -264,6 +293,7 @@ int main() {
       cmocka_unit_test(test_hidden_state_out_of_range_is_ignored),
       cmocka_unit_test(test_unknown_type),
       cmocka_unit_test(test_wrong_json),
+      cmocka_unit_test(test_ids),
       cmocka_unit_test(test_places),
       cmocka_unit_test(test_absent_files),
       cmocka_unit_test(test_boxes_outside_and_degenerate),

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 #include <set>
+#include <thread>
 
 #include "base/files.h"
 #include "data/data_support.h"
@@ -89,8 +90,12 @@ static void the_layout_is_dair_v2x(void**) {
   TemporaryFolder folder;
   const TrafficOptions options = small_options();
   std::vector<std::string> lines;
-  moe::generate_traffic(folder / "set", options, [&](int32_t, const std::string& line) { lines.push_back(line); });
-  CHECK(lines.size() == 12 && lines.back() == "traffic: 12 of 12 scenes");
+  const std::thread::id caller = std::this_thread::get_id();
+  moe::generate_traffic(folder / "set", options, [&](int32_t, const std::string& line) {
+    CHECK(std::this_thread::get_id() == caller);
+    lines.push_back(line);
+  });
+  CHECK(!lines.empty() && lines.size() <= 12 && lines.back() == "traffic: 12 of 12 scenes");
   const JsonFile info(folder / "set/data_info.json"), splits(folder / "set/split_data.json");
   CHECK(info.root().size() == 12);
   for (size_t i = 0; i < info.root().size(); ++i) {

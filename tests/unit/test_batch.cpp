@@ -65,9 +65,9 @@ static void fields_keep_their_order(void**) {
   batch.set("boxes", at::zeros({1, 4}));  // replaces in place
   CHECK(batch.fields().size() == 4 && batch.fields()[1].first == "boxes" && batch.get("boxes").size(0) == 1);
   CHECK(batch.has("labels") && !batch.has("label"));
-  CHECK_ERROR(MOE_ERR_NOT_FOUND, "no tensor \"label\"; it has images, boxes, labels, offsets", batch.get("label"));
+  CHECK_ERROR(MOE_ERR_NOT_FOUND, "expected a tensor \"label\", got images, boxes, labels, offsets", batch.get("label"));
   batch.clear();
-  CHECK_ERROR(MOE_ERR_NOT_FOUND, "no tensor \"images\"", batch.get("images"));
+  CHECK_ERROR(MOE_ERR_NOT_FOUND, "expected a tensor \"images\", got none", batch.get("images"));
 }
 
 static void good_batches_pass(void**) {
@@ -117,8 +117,9 @@ static void wrong_shapes(void**) {
 }
 
 static void wrong_offsets(void**) {
-  expect(MOE_ERR_SHAPE, "offsets: expected int64 [B+1] with B = 2, got int64 [4]", "offsets", offsets({0, 1, 2, 3}));
-  expect(MOE_ERR_SHAPE, "got float32 [3]", "offsets", at::zeros({3}));
+  expect(MOE_ERR_SHAPE, "offsets: expected [B+1] with B = 2, got [4]", "offsets", offsets({0, 1, 2, 3}));
+  expect(MOE_ERR_DTYPE, "offsets: expected int64, got float32", "offsets", at::zeros({3}));
+  expect(MOE_ERR_DTYPE, "offsets: expected int64, got Int", "offsets", at::zeros({3}, at::kInt));
   expect(MOE_ERR_DATA, "offsets: expected the first offset to be 0, got 1", "offsets", offsets({1, 2, 3}));
   expect(MOE_ERR_DATA, "expected rising offsets, got 4 then 3 at sample 1", "offsets", offsets({0, 4, 3}));
   expect(MOE_ERR_DATA, "expected the last offset to be the 3 rows of boxes, got 2", "offsets", offsets({0, 2, 2}));

@@ -303,6 +303,16 @@ static void test_prediction_and_picture(void**) {
   const at::Tensor picture = task->draw(batch, found, 1, 0.0);
   CHECK(picture.sizes() == at::IntArrayRef({64, 64, 3}) && picture.scalar_type() == at::kByte);
   CHECK_ERROR(MOE_ERR_INVALID_ARGUMENT, "expected a sample 0..1, got 2", task->draw(batch, found, 2, 0.0));
+  const auto refuse = [&](moe_status status, const char* part, const char* name, const at::Tensor& value) {
+    Batch wrong = found;
+    wrong.set(name, value);
+    CHECK_ERROR(status, part, task->draw(batch, wrong, 0, 0.0));
+  };
+  refuse(MOE_ERR_DATA, "labels: expected class ids 0..5, got 6 at row 0", "labels", at::full({40}, 6, at::kLong));
+  refuse(MOE_ERR_DATA, "40 rows of boxes", "offsets", at::tensor({0, 20, 80}, at::kLong));
+  refuse(MOE_ERR_DATA, "39 rows of scores", "scores", at::zeros({39}));
+  refuse(MOE_ERR_SHAPE, "boxes: expected [N, 4]", "boxes", at::zeros({40}));
+  CHECK_ERROR(MOE_ERR_NOT_FOUND, "expected a tensor \"boxes\"", task->draw(batch, Batch(), 0, 0.0));
   CHECK(task->summary().find("expert 2 small: person, bicycle, motorcycle") != std::string::npos);
 }
 

@@ -67,12 +67,28 @@ static void the_cast_cache_ends_with_the_scope(void**) {
   CHECK(first_value() == 8);
 }
 
+static void the_cast_cache_comes_back(void**) {
+  const auto cached = [] { return at::autocast::is_autocast_cache_enabled(); };
+  CHECK(cached());
+  try {
+    const NoCastCache outer;
+    {
+      const NoCastCache inner;
+    }
+    CHECK(!cached());
+    fail(MOE_ERR_INTERNAL, "inside");
+  } catch (const Error&) {
+  }
+  CHECK(cached());
+}
+
 int main() {
   const CMUnitTest tests[] = {
       cmocka_unit_test(casts_inside_only),
       cmocka_unit_test(nested),
       cmocka_unit_test(restored_after_an_exception),
       cmocka_unit_test(the_cast_cache_ends_with_the_scope),
+      cmocka_unit_test(the_cast_cache_comes_back),
   };
   return cmocka_run_group_tests(tests, nullptr, nullptr);
 }

@@ -86,6 +86,9 @@ static void quoted_text_stays_on_one_line(void**) {
   CHECK(quote("a\nb\x7f") == "\"a\\x0ab\\x7f\"");
   CHECK(quote("größe") == "\"größe\"");
   CHECK(quote(std::string(100, 'x'), 10) == "\"xxxxxxxxxx...\"");
+  CHECK(quote("größe", 3) == "\"gr...\"" && quote("größe", 4) == "\"grö...\"" && quote("größe", 7) == "\"größe\"");
+  CHECK(quote("\xf0\x9f\x9a\x97", 3) == "\"...\"" && quote("\xc3\xa4\xc3\xa4", 3) == "\"\xc3\xa4...\"");
+  CHECK(quote(std::string(9, '\x80'), 6).size() == 11);  // no character at all: cut at the limit
 }
 
 static void errors_carry_status_place_and_text(void**) {

@@ -108,14 +108,20 @@ void generate_traffic(const std::string& root, const TrafficOptions& options, co
   make_directories(join_path(root, "label/camera"));
 
   const int64_t count = options.train_images + options.val_images, report = std::max<int64_t>(1, count / 10);
-  std::mutex mutex;
-  int64_t done = 0;
+  const auto log_done = [&](int64_t done) {
+    log_line(log, MOE_LOG_INFO, text("traffic: ", done, " of ", count, " scenes"));
+  };
+  const std::thread::id caller = std::this_thread::get_id();
+  std::atomic<int64_t> done{0};
+  int64_t logged = 0;  // the caller's thread alone logs
   run_parallel(count, options.threads, [&](int64_t index) {
     write_scene(root, options, index);
-    const std::lock_guard lock(mutex);
-    if (++done % report == 0 || done == count)
-      log_line(log, MOE_LOG_INFO, text("traffic: ", done, " of ", count, " scenes"));
+    const int64_t now = ++done;
+    if (std::this_thread::get_id() != caller || now / report == logged / report || now == count) return;
+    logged = now;
+    log_done(now);
   });
+  log_done(count);
   write_file_atomic(join_path(root, "split_data.json"),
                     text("{\"train\":", id_list(0, options.train_images),
                          ",\n\"val\":", id_list(options.train_images, count), ",\n\"test\":[]}\n"));

@@ -85,21 +85,38 @@ class DecoderLayer : public nn::Module {
   std::shared_ptr<nn::LayerNorm> norm3_;
 };
 
+SharedLayers make_shared_layers(const DecoderOptions& options, int64_t count, nn::Module& owner) {
+  SharedLayers out;
+  for (int64_t i = 0; i < count; ++i) {
+    out.layers.push_back(std::make_shared<DecoderLayer>(options, false));
+    out.boxes.push_back(std::make_shared<BoxHead>(options.hidden));
+  }
+  out.position = owner.register_module("query_pos_head", std::make_shared<QueryPosition>(options.hidden));
+  register_list(owner, "layers", out.layers);
+  register_list(owner, "dec_bbox_head", out.boxes);
+  return out;
+}
+
 DecoderStack::DecoderStack(const DecoderOptions& options, int64_t classes, bool own_values, nn::Module& heads,
-                           nn::Module& trunk)
+                           nn::Module& trunk, const SharedLayers& shared)
     : options_(options),
-      query_pos_head_(std::make_shared<QueryPosition>(options.hidden)),
+      layers_(shared.layers),
+      dec_bbox_head_(shared.boxes),
+      query_pos_head_(shared.position),
       denoising_class_embed_(std::make_shared<ClassEmbedding>(classes, options.hidden)) {
   for (int64_t i = 0; i < options.layers; ++i) {
-    layers_.push_back(std::make_shared<DecoderLayer>(options, own_values));
     dec_score_head_.push_back(std::make_shared<ScoreHead>(options.hidden, classes, options.prior));
+    if (static_cast<size_t>(i) < shared.layers.size()) continue;
+    layers_.push_back(std::make_shared<DecoderLayer>(options, own_values));
     dec_bbox_head_.push_back(std::make_shared<BoxHead>(options.hidden));
   }
-  register_list(trunk, "layers", layers_);
+  register_list(trunk, "layers", layers_, shared.layers.size());
   heads.register_module("denoising_class_embed", denoising_class_embed_);
-  heads.register_module("query_pos_head", query_pos_head_);
+  if (!query_pos_head_) {
+    query_pos_head_ = heads.register_module("query_pos_head", std::make_shared<QueryPosition>(options.hidden));
+  }
   register_list(heads, "dec_score_head", dec_score_head_);
-  register_list(heads, "dec_bbox_head", dec_bbox_head_);
+  register_list(heads, "dec_bbox_head", dec_bbox_head_, shared.boxes.size());
 }
 
 std::vector<at::Tensor> DecoderStack::project_values(const at::Tensor& memory) const {

@@ -15,7 +15,8 @@ struct DecoderOptions {
   int64_t heads = 8;
   int64_t ffn = 1024;
   int64_t layers = 3;
-  int64_t points = 4;  // a head takes on each level
+  int64_t shared_layers = 0;  // of a mixture: the first layers, one set for all experts
+  int64_t points = 4;         // a head takes on each level
   int64_t levels = 3;
   double prior = 0.01;      // probability that class scores start with
   bool checkpoint = false;  // recompute layers in the backward pass
@@ -64,11 +65,23 @@ struct DecoderInput {
 
 class DecoderLayer;
 
+// The first layers of every expert's decoder, with their box heads and the query position: what they learn (where
+// objects are) does not depend on the class, so all experts teach them. Scores stay with the experts.
+struct SharedLayers {
+  std::vector<std::shared_ptr<DecoderLayer>> layers;
+  std::vector<std::shared_ptr<BoxHead>> boxes;
+  std::shared_ptr<QueryPosition> position;
+};
+// `count` layers, registered in `owner` as layers, dec_bbox_head and query_pos_head.
+SharedLayers make_shared_layers(const DecoderOptions& options, int64_t count, nn::Module& owner);
+
 class DecoderStack {
  public:
   // Registers the heads (dec_score_head, dec_bbox_head, query_pos_head, denoising_class_embed) in `heads` and the
   // layers as `layers` in `trunk`; both may be the same module. Without own values, project_values() is not there.
-  DecoderStack(const DecoderOptions& options, int64_t classes, bool own_values, nn::Module& heads, nn::Module& trunk);
+  // What `shared` holds is used and not registered again.
+  DecoderStack(const DecoderOptions& options, int64_t classes, bool own_values, nn::Module& heads, nn::Module& trunk,
+               const SharedLayers& shared = {});
 
   // memory [B, S, hidden] -> of every layer [B, S, heads, hidden / heads]
   std::vector<at::Tensor> project_values(const at::Tensor& memory) const;
@@ -89,11 +102,13 @@ class DecoderStack {
   std::shared_ptr<ClassEmbedding> denoising_class_embed_;
 };
 
-// Registers the items as "0", "1", ... of a submodule `name`.
+// Registers the items from `first` on by their index ("0", "1", ...) in a submodule `name`.
 template <typename Item>
-void register_list(nn::Module& owner, const std::string& name, const std::vector<std::shared_ptr<Item>>& items) {
+void register_list(nn::Module& owner, const std::string& name, const std::vector<std::shared_ptr<Item>>& items,
+                   size_t first = 0) {
+  if (first >= items.size()) return;
   const auto list = owner.register_module(name, std::make_shared<nn::Module>());
-  for (size_t i = 0; i < items.size(); ++i) list->register_module(std::to_string(i), items[i]);
+  for (size_t i = first; i < items.size(); ++i) list->register_module(std::to_string(i), items[i]);
 }
 
 }  // namespace moe::rtdetr

@@ -1,7 +1,6 @@
 #include "models/rtdetr/mixture_decoder.h"
 
 #include <ATen/ATen.h>
-#include <ATen/autocast_mode.h>
 
 #include <numeric>
 
@@ -55,10 +54,16 @@ void MixtureDecoder::add_dense() {
 }
 
 void MixtureDecoder::add_experts() {
+  SharedLayers shared;
+  if (decoder_.shared_layers > 0) {
+    const auto owner = register_module("shared", std::make_shared<nn::Module>());
+    shared = make_shared_layers(decoder_, decoder_.shared_layers, *owner);
+  }
   std::vector<std::shared_ptr<nn::Module>> experts;
   for (const auto& classes : groups_.classes) {
     experts.push_back(std::make_shared<nn::Module>());
-    stacks_.emplace_back(decoder_, static_cast<int64_t>(classes.size()), false, *experts.back(), *experts.back());
+    nn::Module& own = *experts.back();
+    stacks_.emplace_back(decoder_, static_cast<int64_t>(classes.size()), false, own, own, shared);
   }
   register_list(*this, "experts", experts);
   for (int64_t i = 0; i < decoder_.layers; ++i) {
@@ -69,14 +74,11 @@ void MixtureDecoder::add_experts() {
 }
 
 // Selection needs the scores of all cells but their gradient only where selected, so the few selected cells are
-// computed a second time with gradient. Weights cast here must not stay in autocast's cache: they would carry no
-// gradient.
+// computed a second time with gradient.
 at::Tensor MixtureDecoder::token_scores(const Memory& memory) const {
   const at::NoGradGuard no_grad;
-  const bool cached = at::autocast::is_autocast_cache_enabled();
-  at::autocast::set_autocast_cache_enabled(false);
+  const NoCastCache no_cache;
   const at::Tensor features = enc_output_->forward(memory.tokens * memory.valid.to(memory.tokens.scalar_type()));
-  at::autocast::set_autocast_cache_enabled(cached);
   const Float32Scope precise;
   return enc_score_head_->forward(at_least_float(features));
 }

@@ -47,8 +47,10 @@ static Schema expert_keys() {
        "Classes of each expert: one class (A), vehicles/people/two_wheelers (B), large/medium/small (C), or the "
        "table."},
       {"model.experts.table.*", texts, "[]", "", "Classes of the expert of this name, with groups: custom."},
-      {"model.experts.top_k", integer, "2", ">= 1", "Most experts computed for an image at inference."},
-      {"model.experts.queries", integer, "100", ">= 1", "Object queries of one expert."},
+      {"model.experts.top_k", integer, "2", ">= 1, <= 1000", "Most experts computed for an image at inference."},
+      {"model.experts.shared_layers", integer, "0", ">= 0",
+       "First decoder layers that all experts share (their scores stay apart); fewer than model.decoder.layers."},
+      {"model.experts.queries", integer, "100", ">= 1, <= 100000", "Object queries of one expert."},
       {"model.experts.threshold", number, "0.05", ">= 0, <= 1",
        "Gate probability below which an expert is left out; the most probable one is always computed."},
       {"model.experts.noise", number, "0", ">= 0", "Deviation of Gaussian noise on the gate's logits in training."},
@@ -115,6 +117,11 @@ static void read_experts(const Config& config, Options& out) {
   out.router.top_k = config.integer("model.experts.top_k");
   out.router.threshold = config.number("model.experts.threshold");
   out.router.noise = config.number("model.experts.noise");
+  out.decoder.shared_layers = config.integer("model.experts.shared_layers");
+  if (out.decoder.shared_layers >= out.decoder.layers) {
+    config.fail_at("model.experts.shared_layers", text("expected fewer than the ", out.decoder.layers,
+                                                       " decoder layers, got ", out.decoder.shared_layers));
+  }
   out.router.temperature = config.number("model.experts.temperature");
   out.mixture = kind == "class_partitioned";
   out.groups = out.mixture ? read_groups(config, out.classes) : one_group(out.classes);

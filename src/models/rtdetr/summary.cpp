@@ -57,6 +57,7 @@ class Geometry {
     if (has("enc_score_head")) return all_cells();
     if (has("enc_bbox_head")) return active_ * queries();
     if (has("dec_score_head") && !has(last_head().c_str())) return 0;  // training only
+    if (name.starts_with("decoder.shared.")) return active_ * queries();
     return queries();
   }
 

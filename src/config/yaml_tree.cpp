@@ -149,8 +149,9 @@ class TreeBuilder : public YAML::EventHandler {
     }
     Open& map = open_.back();
     if (const YamlNode::Entry* first = map.node.find(key.scalar)) {
-      throw Error(MOE_ERR_PARSE, key.where,
-                  text("expected every key once, got ", quote(key.scalar), " again, first given in line ", first->where.line));
+      throw Error(
+          MOE_ERR_PARSE, key.where,
+          text("expected every key once, got ", quote(key.scalar), " again, first given in line ", first->where.line));
     }
     map.key = key.scalar;
     map.key_place = key.where;

@@ -30,7 +30,8 @@ const at::Tensor& Batch::get(const std::string& name) const {
     if (key == name) return value;
     names.push_back(key);
   }
-  fail(MOE_ERR_NOT_FOUND, "batch: expected a tensor ", quote(name), ", got ", names.empty() ? "none" : join(names, ", "));
+  fail(MOE_ERR_NOT_FOUND, "batch: expected a tensor ", quote(name), ", got ",
+       names.empty() ? "none" : join(names, ", "));
 }
 
 std::string shape_text(at::IntArrayRef shape) {

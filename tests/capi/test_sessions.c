@@ -368,6 +368,7 @@ int main(void) {
       EACH(a_failed_step_writes_nothing),
       EACH(a_stop_from_another_thread_changes_nothing),
       EACH(results_come_back),
+      EACH(drawings_check_both_batches),
       EACH(a_checkpoint_brings_everything_back),
       EACH(values_by_key),
       EACH(expert_statistics_add_up),

@@ -227,7 +227,8 @@ static void test_broken_pictures_in_training(void**) {
   }
   CHECK(a->broken() >= 2 && a->broken() == b->broken());
   const auto strict = run("1", "0");
-  CHECK_ERROR(MOE_ERR_DATA, "(limit 0), the last: ", strict->next(), strict->next());
+  CHECK_ERROR(MOE_ERR_DATA, "at most 0 broken samples an epoch, got 1 in epoch 0, the last: ", strict->next(),
+              strict->next());
 }
 
 int main() {

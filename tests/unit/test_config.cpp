@@ -52,7 +52,8 @@ static void check_refused(const Refused& refused) {
 
 static void yaml_traps_are_closed(void**) {
   const Refused cases[] = {
-      {"seed: 1\nseed: 2\n", MOE_ERR_PARSE, "toy.yml:3:1: expected every key once, got \"seed\" again, first given in line 2"},
+      {"seed: 1\nseed: 2\n", MOE_ERR_PARSE,
+       "toy.yml:3:1: expected every key once, got \"seed\" again, first given in line 2"},
       {"train: {epochs: 1, epochs: 2}\n", MOE_ERR_PARSE, "expected every key once, got \"epochs\" again"},
       {"seed: 010\n", MOE_ERR_CONFIG, "toy.yml:2:7: seed: expected an integer >= 0, got 010"},
       {"model: {width: 01.5}\n", MOE_ERR_CONFIG, "expected a number > 0 and <= 4"},

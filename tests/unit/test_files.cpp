@@ -124,7 +124,8 @@ static void a_lock_has_one_holder(void**) {
   TemporaryFolder folder;
   {
     const FileLock lock(folder / "lock");
-    CHECK_ERROR(MOE_ERR_STATE, folder / "lock" + ": expected a run folder that no other process uses, got one in use", FileLock(folder / "lock"));
+    CHECK_ERROR(MOE_ERR_STATE, folder / "lock" + ": expected a run folder that no other process uses, got one in use",
+                FileLock(folder / "lock"));
   }
   const FileLock again(folder / "lock");
 }

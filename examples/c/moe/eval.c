@@ -2,6 +2,7 @@
 #include "common.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 enum { MOST_METRICS = 1024 };
 
@@ -40,6 +41,18 @@ static int evaluate(moe_session* session, moe_loader* loader, const char* path, 
   return code;
 }
 
+/* The model is the checkpoint's: only how data are read may be changed. Returns -1 to go on. */
+static int check_keys(const command* self, char** overrides, int count) {
+  static const char batch_size[] = "train.batch_size";
+  for (int i = 0; i < count; ++i) {
+    const size_t length = strcspn(overrides[i], "=");
+    const bool known = length == sizeof batch_size - 1 && strncmp(overrides[i], batch_size, length) == 0;
+    if (known || strncmp(overrides[i], "data.", 5) == 0) continue;
+    return fail_usage(self, "expected keys data.* or train.batch_size, got \"%.*s\"", (int)length, overrides[i]);
+  }
+  return -1;
+}
+
 static int run(const command* self, int argc, char** argv) {
   bool json = false;
   const option known[] = {{"--json", OPTION_FLAG, &json, 0}};
@@ -47,6 +60,7 @@ static int run(const command* self, int argc, char** argv) {
   int code = parse_options(self, known, 1, argc, argv, &count);
   if (code >= 0) return code;
   if (count < 1) return fail_usage(self, "expected a run folder or a checkpoint");
+  if ((code = check_keys(self, argv + 2, count - 1)) >= 0) return code;
   moe_session* session = NULL;
   moe_config* config = NULL;
   moe_loader* loader = NULL;

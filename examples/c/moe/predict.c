@@ -20,14 +20,22 @@ typedef struct predictor {
   int64_t pictures;
 } predictor;
 
-/* A tensor of a batch in memory that the caller frees; NULL after an error. */
+/* A tensor of a batch in memory that the caller frees; NULL after an error, which it prints. */
 static void* read_tensor(const moe_batch* batch, const char* name) {
   size_t bytes = 0;
-  if (moe_batch_read(batch, name, NULL, 0, &bytes)) return NULL;
+  if (moe_batch_read(batch, name, NULL, 0, &bytes)) {
+    fail_last();
+    return NULL;
+  }
   void* data = malloc(bytes ? bytes : 1);
-  if (data && moe_batch_read(batch, name, data, bytes, NULL) == MOE_OK) return data;
-  free(data);
-  return NULL;
+  if (!data) {
+    fail_text("out of memory");
+  } else if (moe_batch_read(batch, name, data, bytes, NULL)) {
+    fail_last();
+    free(data);
+    data = NULL;
+  }
+  return data;
 }
 
 static moe_status name_reader(const void* handle, const char* key, char* buffer, size_t capacity, size_t* needed) {
@@ -58,12 +66,11 @@ static void free_results(results* r) {
 
 static int read_results(const predictor* p, results* r) {
   moe_tensor_info info = MOE_TENSOR_INFO_INIT;
-  r->boxes = read_tensor(p->result, "boxes");
-  r->scores = read_tensor(p->result, "scores");
-  r->labels = read_tensor(p->result, "labels");
-  r->offsets = read_tensor(p->result, "offsets");
-  r->image_ids = read_tensor(p->batch, "image_ids");
-  if (!r->boxes || !r->scores || !r->labels || !r->offsets || !r->image_ids) return fail_last();
+  const bool whole = (r->boxes = read_tensor(p->result, "boxes")) && (r->scores = read_tensor(p->result, "scores")) &&
+                     (r->labels = read_tensor(p->result, "labels")) &&
+                     (r->offsets = read_tensor(p->result, "offsets")) &&
+                     (r->image_ids = read_tensor(p->batch, "image_ids"));
+  if (!whole) return EXIT_FAILED;
   if (moe_batch_info(p->batch, "image_ids", &info)) return fail_last();
   r->samples = info.shape[0];
   return -1;

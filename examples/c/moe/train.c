@@ -1,6 +1,7 @@
 /* moe train: a whole training in a run folder, interrupted and resumed at will. */
 #include "common.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,8 +17,10 @@ static volatile sig_atomic_t stops;
 /* The first signal asks the run to finish its step; the second one ends the process. Both calls are safe here. */
 static void on_stop(int number) {
   static const char note[] = "\nmoe: finishing the step and writing a checkpoint; once more to exit at once\n";
+  const int interrupted = errno; /* of the code that the signal came upon */
   if (stops++ > 0) _exit(128 + number);
   if (write(STDERR_FILENO, note, sizeof note - 1) < 0 || moe_run_request_stop(running)) _exit(128 + number);
+  errno = interrupted;
 }
 
 static void catch_stops(moe_run* run) {
@@ -156,6 +159,7 @@ static int resume(const command* self, const char* folder, char** overrides, int
 
 static int start(const command* self, const char* config_path, const char* folder, char** overrides, int count) {
   char* own_folder = folder ? NULL : free_folder(config_path);
+  if (!folder && !own_folder) return fail_text("out of memory");
   moe_config* config = NULL;
   int code = moe_config_load(config_path, &config) ? fail_last() : apply_overrides(self, config, overrides, count);
   if (code < 0) code = open_and_train(config, folder ? folder : own_folder, folder ? MOE_RUN_AUTO : MOE_RUN_NEW);

@@ -118,7 +118,7 @@ static void names_keep_their_order(void** state) {
   assert_string_equal(info.name, "a");
   FAILS(MOE_ERR_INVALID_ARGUMENT, "index: expected 0 to 1, got 2", moe_batch_info_at(batch, 2, &info));
   FAILS(MOE_ERR_INVALID_ARGUMENT, "got -1", moe_batch_info_at(batch, -1, &info));
-  FAILS(MOE_ERR_NOT_FOUND, "it has b, a", moe_batch_info(batch, "c", &info));
+  FAILS(MOE_ERR_NOT_FOUND, "expected a tensor \"c\", got b, a", moe_batch_info(batch, "c", &info));
   OK(moe_batch_clear(batch));
   OK(moe_batch_count(batch, &count));
   assert_int_equal(count, 0);

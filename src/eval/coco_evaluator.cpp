@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "eval/coco.h"
 #include "eval/evaluator.h"
+#include "tensor/truth_fields.h"
 
 namespace moe {
 
@@ -13,25 +14,25 @@ namespace {
 
 using Layout = FieldSpec::Layout;
 
-const BatchSpec& spec() {
-  static const BatchSpec fields = {
+BatchSpec make_spec() {
+  BatchSpec fields = {
       {.name = "image_ids", .dtype = at::kLong, .shape = {}, .doc = "one id an image"},
-      {.name = "gt_boxes", .dtype = at::kDouble, .shape = {4}, .layout = Layout::ragged, .offsets = "gt_offsets"},
-      {.name = "gt_labels", .dtype = at::kLong, .shape = {}, .layout = Layout::ragged, .offsets = "gt_offsets"},
-      {.name = "gt_area", .dtype = at::kDouble, .shape = {}, .layout = Layout::ragged, .offsets = "gt_offsets"},
-      {.name = "gt_crowd", .dtype = at::kBool, .shape = {}, .layout = Layout::ragged, .offsets = "gt_offsets"},
-      {.name = "gt_ids",
-       .dtype = at::kLong,
-       .shape = {},
-       .layout = Layout::ragged,
-       .offsets = "gt_offsets",
-       .optional = true},
-      {.name = "gt_offsets", .dtype = at::kLong, .shape = {}, .layout = Layout::offsets},
       {.name = "boxes", .dtype = at::kFloat, .shape = {4}, .layout = Layout::ragged},
       {.name = "scores", .dtype = at::kFloat, .shape = {}, .layout = Layout::ragged},
       {.name = "labels", .dtype = at::kLong, .shape = {}, .layout = Layout::ragged},
       {.name = "offsets", .dtype = at::kLong, .shape = {}, .layout = Layout::offsets},
   };
+  BatchSpec truth = truth_fields();
+  for (FieldSpec& field : truth) {
+    field.optional = field.name == "gt_ids";
+    if (field.name == "gt_crowd") field.dtype = at::kBool;
+  }
+  fields.insert(fields.begin() + 1, truth.begin(), truth.end());
+  return fields;
+}
+
+const BatchSpec& spec() {
+  static const BatchSpec fields = make_spec();
   return fields;
 }
 

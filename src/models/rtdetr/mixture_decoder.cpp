@@ -21,7 +21,8 @@ class ValueProjection : public nn::Linear {
 
 struct MixtureDecoder::Shared {
   Memory memory;
-  at::Tensor scores;               // [B, S, C] of every cell, without gradient
+  at::Tensor content, reference;   // [B, Q, hidden], [B, Q, 4]: the selected cells, without gradient
+  Prediction encoder;              // training: of the selected cells, with gradient
   std::vector<at::Tensor> values;  // by layer, [B, S, heads, hidden / heads]
 };
 
@@ -88,7 +89,7 @@ MixtureDecoder::Shared MixtureDecoder::prepare(const std::vector<at::Tensor>& ma
   for (size_t l = 0; l < maps.size(); ++l) projected.push_back(input_proj_[l]->forward(maps[l]));
   Shared out;
   out.memory = flatten_maps(projected);
-  out.scores = token_scores(out.memory);
+  select(out);
   if (value_proj_.empty()) {
     out.values = stacks_[0].project_values(out.memory.tokens);
     return out;
@@ -107,7 +108,7 @@ NetworkOutput MixtureDecoder::forward(const std::vector<at::Tensor>& maps, const
     out.routing = route(router_, gate_->logits(maps), present, rng.child("gate"));
   }
   const Shared shared = prepare(maps);
-  if (is_training()) out.encoder = encoder_prediction(shared);
+  out.encoder = shared.encoder;
   for (int64_t e = 0; e < groups_.size(); ++e) {
     std::vector<int64_t> rows(static_cast<size_t>(images));
     std::iota(rows.begin(), rows.end(), 0);
@@ -117,34 +118,22 @@ NetworkOutput MixtureDecoder::forward(const std::vector<at::Tensor>& maps, const
   return out;
 }
 
-// rows [G] of the batch, cells [G, Q] -> [G, Q, hidden]
-at::Tensor MixtureDecoder::cell_features(const Memory& memory, const at::Tensor& rows, const at::Tensor& cells) const {
-  const at::Tensor tokens = memory.tokens.index({rows.unsqueeze(1), cells});
-  return enc_output_->forward(tokens * memory.valid.index({cells}).to(tokens.scalar_type()));
-}
-
-// What the encoder's heads learn from: the best cells over all classes, as many as all experts together take. The
-// experts choose among cells by these scores, so the scores of a class must be taught where other classes stand as
-// well.
-Prediction MixtureDecoder::encoder_prediction(const Shared& shared) const {
-  const at::Tensor cells = top_tokens(shared.scores.amax(2), queries_ * groups_.size());
-  const at::Tensor features = cell_features(shared.memory, at::arange(cells.size(0), at::kLong), cells);
-  const at::Tensor boxes = at_least_float(enc_bbox_head_->forward(features)) + shared.memory.anchors.index({cells});
+// The best cells over all classes become the queries of every expert: their features are the first content, their boxes
+// the first references, both cut from the graph; the uncut ones go into the encoder's own loss. Cells chosen by each
+// expert's own class scores would lie where those scores happen to be high before they are taught, and miss most
+// objects.
+void MixtureDecoder::select(Shared& shared) const {
+  const Memory& memory = shared.memory;
+  const at::Tensor cells = top_tokens(token_scores(memory).amax(2), queries_);  // [B, Q]
+  const at::Tensor rows = at::arange(cells.size(0), at::kLong).unsqueeze(1);
+  const at::Tensor tokens = memory.tokens.index({rows, cells});  // [B, Q, hidden]
+  const at::Tensor features = enc_output_->forward(tokens * memory.valid.index({cells}).to(tokens.scalar_type()));
+  const at::Tensor reference = at_least_float(enc_bbox_head_->forward(features)) + memory.anchors.index({cells});
+  shared.content = features.detach();
+  shared.reference = reference.detach();
+  if (!is_training()) return;
   const Float32Scope precise;
-  return {enc_score_head_->forward(at_least_float(features)), at::sigmoid(boxes)};
-}
-
-// Takes the best cells of each image by the scores of the expert's classes: their features are the first content, their
-// boxes the first references, both without gradient. In training this comes after encoder_prediction(), which has put
-// the cast weights into the autocast cache with their gradient.
-DecoderInput MixtureDecoder::select(int64_t expert, const Shared& shared, const at::Tensor& index) const {
-  const at::NoGradGuard no_grad;
-  const at::Tensor classes = at::tensor(groups_.classes[expert]);
-  const at::Tensor scores = shared.scores.index_select(0, index).index_select(2, classes).amax(2);  // [G, S]
-  const at::Tensor cells = top_tokens(scores, queries_);                                            // [G, Q]
-  const at::Tensor features = cell_features(shared.memory, index, cells);
-  const at::Tensor boxes = at_least_float(enc_bbox_head_->forward(features)) + shared.memory.anchors.index({cells});
-  return {features, boxes, {}, gate_ ? index : at::Tensor()};
+  shared.encoder = {enc_score_head_->forward(at_least_float(features)), at::sigmoid(reference)};
 }
 
 void MixtureDecoder::add_denoising(ExpertOutput& out, DecoderInput& input, const Rng& rng) const {
@@ -163,7 +152,9 @@ ExpertOutput MixtureDecoder::decode(int64_t expert, const Shared& shared, std::v
   ExpertOutput out;
   out.expert = expert;
   out.images = std::move(images);
-  DecoderInput input = select(expert, shared, at::tensor(out.images));
+  const at::Tensor rows = at::tensor(out.images);
+  DecoderInput input = {
+      shared.content.index_select(0, rows), shared.reference.index_select(0, rows), {}, gate_ ? rows : at::Tensor()};
   if (targets) {
     out.targets = targets_of(*targets, groups_.classes[expert], out.images);
     add_denoising(out, input, rng);

@@ -41,11 +41,9 @@ class MixtureDecoder : public nn::Module {
   void add_experts();
   Shared prepare(const std::vector<at::Tensor>& maps);
   at::Tensor token_scores(const Memory& memory) const;
-  at::Tensor cell_features(const Memory& memory, const at::Tensor& rows, const at::Tensor& cells) const;
-  Prediction encoder_prediction(const Shared& shared) const;
   ExpertOutput decode(int64_t expert, const Shared& shared, std::vector<int64_t> images, const Targets* targets,
                       const Rng& rng) const;
-  DecoderInput select(int64_t expert, const Shared& shared, const at::Tensor& index) const;
+  void select(Shared& shared) const;
   void add_denoising(ExpertOutput& out, DecoderInput& input, const Rng& rng) const;
 
   DecoderOptions decoder_;

@@ -53,9 +53,9 @@ class Geometry {
     if (has("denoising_class_embed")) return 0;  // training only
     if (has("decoder.gate.")) return 1;
     if (has("value_proj")) return all_cells();
-    if (has("enc_output")) return all_cells() + active_ * queries();  // all cells, and the selected ones again
+    if (has("enc_output")) return all_cells() + queries();  // all cells, and the selected ones again
     if (has("enc_score_head")) return all_cells();
-    if (has("enc_bbox_head")) return active_ * queries();
+    if (has("enc_bbox_head")) return queries();
     if (has("dec_score_head") && !has(last_head().c_str())) return 0;  // training only
     if (name.starts_with("decoder.shared.")) return active_ * queries();
     return queries();

@@ -56,6 +56,13 @@ moe_status moe_loader_next(moe_loader* loader, moe_batch* batch) {
   });
 }
 
+moe_status moe_loader_set_log(moe_loader* loader, moe_log_fn log_fn, void* user) {
+  return guard([&] {
+    require(loader, "loader");
+    loader->loader.set_log(make_log(log_fn, user));
+  });
+}
+
 moe_status moe_loader_size(const moe_loader* loader, int64_t* samples, int64_t* batches) {
   return guard([&] {
     require(loader, "loader");

@@ -283,6 +283,10 @@ MOE_API void moe_batch_free(moe_batch *batch);
  * depends on the seed and the epoch alone: the number of workers changes the speed, never a bit. */
 typedef struct moe_loader moe_loader;
 
+enum { MOE_LOG_DEBUG = 0, MOE_LOG_INFO = 1, MOE_LOG_WARNING = 2, MOE_LOG_ERROR = 3 };
+/* Receives one whole line without its newline, in the thread of the call that it is about. */
+typedef void (*moe_log_fn)(int32_t level, const char *message, void *user);
+
 /* Opens one split of the config's data set. split: "train" (shuffled, augmented) or "val" (in order, with what the evaluator
  * needs). Errors: MOE_ERR_NOT_FOUND, MOE_ERR_IO, MOE_ERR_DATA (empty set, wrong label, file that a split names and that is
  * absent), MOE_ERR_CONFIG. Since 0.1 */
@@ -296,6 +300,11 @@ MOE_API moe_status moe_loader_create_files(const moe_config *config, const char 
  * out. Errors: MOE_ERR_DATA (more than data.max_broken in an epoch); the next call tries the same batch again. Since 0.1 */
 MOE_API moe_status moe_loader_next(moe_loader *loader, moe_batch *batch);
 
+/* Tells `log_fn` of every sample that cannot be read and why, and of odd annotations; at once of what was found when the loader
+ * was made. It is called within this function and moe_loader_next() only. log_fn: NULL for silence, as at first. user: handed on
+ * to it. Since 0.1 */
+MOE_API moe_status moe_loader_set_log(moe_loader *loader, moe_log_fn log_fn, void *user);
+
 /* Samples in the split and batches in one epoch. Each out-pointer may be NULL. Since 0.1 */
 MOE_API moe_status moe_loader_size(const moe_loader *loader, int64_t *samples, int64_t *batches);
 
@@ -307,10 +316,6 @@ MOE_API moe_status moe_loader_broken(const moe_loader *loader, int64_t *out);
 
 /* Stops the workers and frees the loader. Since 0.1 */
 MOE_API void moe_loader_free(moe_loader *loader);
-
-enum { MOE_LOG_DEBUG = 0, MOE_LOG_INFO = 1, MOE_LOG_WARNING = 2, MOE_LOG_ERROR = 3 };
-/* Receives one whole line without its newline. */
-typedef void (*moe_log_fn)(int32_t level, const char *message, void *user);
 
 /* Settings of moe_data_generate(). */
 typedef struct moe_generate_options {

@@ -40,7 +40,9 @@ void Loader::State::run() {
   running = true;
 }
 
+// Without a log they stay with the source until there is one.
 void Loader::State::log_notes() {
+  if (!log) return;
   for (const Note& note : source->take_notes()) log_line(log, note.level, note.line);
 }
 
@@ -102,6 +104,11 @@ void Loader::seek(int64_t epoch, int64_t batch) {
   state_->position = batch;
   state_->broken_in_epoch = 0;
   state_->running = false;
+}
+
+void Loader::set_log(Log log) {
+  state_->log = std::move(log);
+  state_->log_notes();
 }
 
 int64_t Loader::epoch() const {

@@ -35,6 +35,8 @@ class Loader {
   // Continues at batch `batch` of epoch `epoch` (both from 0), as if all before had been read.
   void seek(int64_t epoch, int64_t batch);
 
+  void set_log(Log log);  // which is told at once what is still unsaid
+
   int64_t epoch() const;     // of the next batch
   int64_t position() const;  // batches of it already given
   int64_t samples() const;

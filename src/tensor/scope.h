@@ -8,7 +8,8 @@
 
 namespace moe {
 
-// Autocast on the CPU to `dtype`, or off (std::nullopt). Clears the cast cache when the outermost scope ends.
+// Autocast on the CPU to `dtype`, or off (std::nullopt). A scope that turned it on clears the cache of cast weights at
+// its end, also inside another scope: the next step must cast the weights that the optimizer has changed.
 class AutocastScope {
  public:
   explicit AutocastScope(std::optional<at::ScalarType> dtype);
@@ -17,7 +18,8 @@ class AutocastScope {
   AutocastScope& operator=(const AutocastScope&) = delete;
 
  private:
-  bool enabled_;
+  bool turned_on_;
+  bool enabled_;  // before
   at::ScalarType dtype_;
 };
 

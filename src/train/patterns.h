@@ -15,11 +15,15 @@ class Patterns {
   Patterns(const Config& config, const std::string& key, const std::string& keyword = "");
 
   bool match(const std::string& name) const;
+  // MOE_ERR_CONFIG names the first expression that is found in none of the names.
+  void check_used(const Config& config, const std::vector<std::string>& names) const;
   bool keyword() const { return keyword_; }  // the list held it
   bool empty() const { return expressions_.empty(); }
 
  private:
-  std::vector<std::regex> expressions_;
+  std::string key_;
+  std::vector<std::string> texts_;
+  std::vector<std::regex> expressions_;  // of the texts
   bool keyword_ = false;
 };
 

@@ -5,11 +5,11 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <regex>
 
 #include "base/clock.h"
 #include "nn/layers.h"
 #include "tensor/scope.h"
+#include "train/patterns.h"
 
 namespace moe {
 
@@ -59,33 +59,16 @@ Session::Session(Config config, Log log, const std::vector<std::string>* pretrai
 }
 
 void Session::freeze(std::vector<NamedParameter>& trained) const {
-  std::vector<std::regex> frozen;
-  std::vector<bool> used;
-  const std::vector<std::string> patterns = config_.texts("train.freeze");
-  for (const std::string& pattern : patterns) {
-    try {
-      frozen.emplace_back(pattern);
-      used.push_back(false);
-    } catch (const std::regex_error& error) {
-      config_.fail_at("train.freeze", text("expected a regular expression, got ", quote(pattern), ": ", error.what()));
-    }
-  }
+  const Patterns frozen(config_, "train.freeze");
+  std::vector<std::string> names;
   for (const auto& [name, tensor] : weights_) {
-    bool is_frozen = !tensor.requires_grad();
-    for (size_t i = 0; i < frozen.size(); ++i) {
-      if (!std::regex_search(name, frozen[i])) continue;
-      is_frozen = true;
-      used[i] = true;
-    }
+    names.push_back(name);
+    const bool is_frozen = frozen.match(name) || !tensor.requires_grad();
     at::Tensor(tensor).requires_grad_(!is_frozen);
     const bool loaded = std::find(pretrained_.begin(), pretrained_.end(), name) != pretrained_.end();
     if (!is_frozen) trained.push_back({name, tensor, tensor.dim() <= 1, loaded});
   }
-  for (size_t i = 0; i < patterns.size(); ++i) {
-    if (!used[i])
-      config_.fail_at("train.freeze",
-                      text("expected a pattern that fits a parameter, ", quote(patterns[i]), " fits none"));
-  }
+  frozen.check_used(config_, names);
   if (trained.empty()) config_.fail_at("train.freeze", "expected at least one parameter to train, all are frozen");
 }
 

@@ -95,6 +95,7 @@ static void null_for_loaders(void** state) {
   FAILS(MOE_ERR_INVALID_ARGUMENT, "paths[0]", moe_loader_create_files(world.config, paths, 1, &loader));
   IS_NULL(moe_loader_next(NULL, world.batch));
   IS_NULL(moe_loader_next(world.loader, NULL));
+  IS_NULL(moe_loader_set_log(NULL, NULL, NULL));
   IS_NULL(moe_loader_size(NULL, &number, &number));
   OK(moe_loader_size(world.loader, NULL, NULL));
   IS_NULL(moe_loader_file_name(NULL, 0, NULL, 0, NULL));

@@ -75,6 +75,48 @@ static void a_loader_gives_every_sample_once(void** state) {
   moe_batch_free(batch);
 }
 
+static void keep_line(int32_t level, const char* message, void* user) {
+  CHECK(level == MOE_LOG_WARNING);
+  char* lines = user;
+  strncat(lines, message, 1000 - strlen(lines));
+}
+
+/* The first picture of the split loses its second half. */
+static void a_loader_tells_what_it_cannot_read(void** state) {
+  (void)state;
+  moe_loader* loader = NULL;
+  moe_batch* batch = NULL;
+  moe_config* own = NULL;
+  char name[256], lines[1200] = "";
+  const char* damaged = in_folder(folder, "damaged");
+  tiny_data(damaged, TRAIN, VAL);
+  own = tiny_config(damaged);
+  OK(moe_config_set(own, "data.max_broken", "1"));
+  OK(moe_batch_create(&batch));
+  OK(moe_loader_create(own, "val", &loader));
+  OK(moe_loader_next(loader, batch));
+  int64_t ids[2], broken = 0;
+  OK(moe_batch_read(batch, "image_ids", ids, sizeof ids, NULL));
+  OK(moe_loader_file_name(loader, ids[0], name, sizeof name, NULL));
+  moe_loader_free(loader);
+  FILE* file = fopen(name, "rb");
+  fseek(file, 0, SEEK_END);
+  const long size = ftell(file);
+  fclose(file);
+  CHECK(truncate(name, size / 2) == 0);
+
+  OK(moe_loader_create(own, "val", &loader));
+  OK(moe_loader_set_log(loader, keep_line, lines));
+  while (moe_loader_next(loader, batch) == MOE_OK) {
+  }
+  OK(moe_loader_broken(loader, &broken));
+  assert_int_equal(broken, 1);
+  CHECK(strstr(lines, "broken sample left out") && strstr(lines, name));
+  moe_loader_free(loader);
+  moe_batch_free(batch);
+  moe_config_free(own);
+}
+
 /* Runs to the end, or for `most` events; counts them by kind. */
 static void follow(moe_run* run, int most, int counts[MOE_EVENT_DONE + 1]) {
   moe_run_event event = MOE_RUN_EVENT_INIT;
@@ -237,6 +279,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(the_same_options_give_the_same_bytes),
       cmocka_unit_test(a_loader_gives_every_sample_once),
+      cmocka_unit_test(a_loader_tells_what_it_cannot_read),
       cmocka_unit_test(a_run_resumed_equals_one_that_was_not),
       cmocka_unit_test(folders_and_modes),
       cmocka_unit_test(evaluation_and_pictures),

@@ -192,6 +192,17 @@ static void test_bad_data_gives_one_line(void**) {
   drain(run);
 }
 
+// A folder in the place of the log cannot be written, whoever asks.
+static void test_unwritable_log(void**) {
+  TemporaryFolder folder;
+  const Config config = settings({{"train.epochs", "1"}});
+  make_directories(folder / "run/train.log");
+  CHECK_ERROR(MOE_ERR_IO, "train.log", Run(&config, folder / "run", RunMode::automatic, Log()));
+  CHECK(rmdir((folder / "run/train.log").c_str()) == 0);
+  Run run(&config, folder / "run", RunMode::automatic, Log());
+  drain(run);
+}
+
 static void test_early_stop_and_limits(void**) {
   TemporaryFolder folder;
   const Config steps = settings({{"train.max_steps", "4"}});
@@ -221,6 +232,7 @@ int main() {
                               cmocka_unit_test(test_more_epochs_go_on),
                               cmocka_unit_test(test_full_disk_keeps_older_checkpoints),
                               cmocka_unit_test(test_bad_data_gives_one_line),
+                              cmocka_unit_test(test_unwritable_log),
                               cmocka_unit_test(test_early_stop_and_limits)};
   return cmocka_run_group_tests_name("run", tests, nullptr, nullptr);
 }

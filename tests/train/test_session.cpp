@@ -4,6 +4,7 @@
 #include "support/tiny.h"
 
 #include "base/files.h"
+#include "tensor/scope.h"
 #include "train/session.h"
 
 using namespace moe;
@@ -169,6 +170,18 @@ static void test_checkpoint_restores_to_the_bit(void**) {
   CHECK(state_of(*a) == state_of(*c));
 }
 
+// The C boundary keeps the caller's autocast out with a scope around the whole call, which may train many steps: each
+// must cast the weights that the one before has changed.
+static void test_every_step_casts_the_new_weights(void**) {
+  const auto alone = make({{"train.amp", "bf16"}}), within = make({{"train.amp", "bf16"}});
+  for (uint64_t i = 0; i < 3; ++i) train(*alone, {tiny::batch(i, {2, 3})});
+  {
+    const AutocastScope caller(std::nullopt);
+    for (uint64_t i = 0; i < 3; ++i) train(*within, {tiny::batch(i, {2, 3})});
+  }
+  CHECK(state_of(*alone) == state_of(*within));
+}
+
 static void test_wrong_checkpoints_change_nothing(void**) {
   TemporaryFolder folder;
   const auto session = make();
@@ -258,7 +271,8 @@ int main() {
                               cmocka_unit_test(test_stop_request_changes_nothing),
                               cmocka_unit_test(test_fp16_overflow_skips_the_step),
                               cmocka_unit_test(test_checkpoint_restores_to_the_bit),
-                              cmocka_unit_test(test_wrong_checkpoints_change_nothing),
+                              cmocka_unit_test(test_every_step_casts_the_new_weights),
+      cmocka_unit_test(test_wrong_checkpoints_change_nothing),
                               cmocka_unit_test(test_pretrained_tensors_get_their_own_rate),
                               cmocka_unit_test(test_rates_and_keys),
                               cmocka_unit_test(test_activation_checkpointing_keeps_the_bits),

@@ -75,6 +75,7 @@ static void set_gate(torch::nn::Module& network, const std::vector<double>& logi
   const at::NoGradGuard no_grad;
   auto values = network.named_parameters();
   values["decoder.gate.layers.1.weight"].zero_();
+  values["decoder.gate.scale"].zero_();
   values["decoder.gate.layers.1.bias"].copy_(at::tensor(logits));
 }
 
@@ -161,11 +162,32 @@ static void test_choice(void**) {
   CHECK(golden::equal(chosen.flatten().to(at::kLong), wanted));
 }
 
+// Layer i of the mixture of one expert is layer i of the dense decoder, whether its stack is the shared one or the
+// expert's.
+static std::string dense_name(const std::string& name, int64_t shared_layers) {
+  const std::string value = "decoder.value_proj.";
+  if (name.starts_with(value)) {
+    return "decoder.decoder.layers." + name.substr(value.size(), 1) + ".cross_attn.value_proj" +
+           name.substr(value.size() + 1);
+  }
+  for (const std::string stack : {"decoder.shared.", "decoder.experts.0."}) {
+    if (!name.starts_with(stack)) continue;
+    std::string part = name.substr(stack.size());
+    const size_t dot = part.find_first_of("0123456789");
+    const int64_t first = stack == "decoder.shared." ? 0 : shared_layers;
+    if (!part.starts_with("query_pos_head")) part.replace(dot, 1, std::to_string(part[dot] - '0' + first));
+    return (part.starts_with("layers.") ? "decoder.decoder." : "decoder.") + part;
+  }
+  return name;
+}
+
 // The dense decoder's weights inside a mixture of one expert with an open gate: the same code, the same numbers.
-static void test_one_expert_is_the_dense_model(void**) {
+static void check_one_expert(const std::string& shared_layers) {
   const std::string all = "[car, truck, bus, person, bicycle, motorcycle]";
-  const Options one = options_with(
-      {{"model.experts.groups", "custom"}, {"model.experts.table.all", all}, {"model.experts.top_k", "1"}});
+  const Options one = options_with({{"model.experts.groups", "custom"},
+                                    {"model.experts.table.all", all},
+                                    {"model.experts.top_k", "1"},
+                                    {"model.experts.shared_layers", shared_layers}});
   const Options plain = options_with({{"model.experts.kind", "none"}, {"model.queries", "12"}});
   Network mixture(one), dense(plain);
   stir(dense);
@@ -174,17 +196,8 @@ static void test_one_expert_is_the_dense_model(void**) {
     const at::NoGradGuard no_grad;
     const auto from = dense.named_parameters();
     for (const auto& item : mixture.named_parameters()) {
-      std::string name = item.key();
-      if (name.starts_with("decoder.gate.")) continue;
-      const std::string trunk = "decoder.experts.0.layers.", head = "decoder.experts.0.", value = "decoder.value_proj.";
-      if (name.starts_with(trunk))
-        name = "decoder.decoder.layers." + name.substr(trunk.size());
-      else if (name.starts_with(head))
-        name = "decoder." + name.substr(head.size());
-      else if (name.starts_with(value))
-        name.replace(0, value.size() + 1,
-                     "decoder.decoder.layers." + name.substr(value.size(), 1) + ".cross_attn.value_proj");
-      item.value().copy_(from[name]);
+      if (item.key().starts_with("decoder.gate.")) continue;
+      item.value().copy_(from[dense_name(item.key(), std::stoll(shared_layers))]);
     }
   }
   mixture.eval();
@@ -197,6 +210,40 @@ static void test_one_expert_is_the_dense_model(void**) {
   CHECK(at::equal(a.labels, b.labels));
   CHECK((a.boxes - b.boxes).abs().max().item<double>() < 1e-6);
   CHECK((a.scores - b.scores).abs().max().item<double>() < 1e-6);
+}
+
+static void test_one_expert_is_the_dense_model(void**) {
+  check_one_expert("0");
+  check_one_expert("1");
+}
+
+// Shared layers learn all classes; an expert after them learns its own, from the same denoising queries.
+static void test_shared_layers(void**) {
+  const auto task = create(config_with(
+      {{"model.experts.shared_layers", "1"}, {"model.experts.top_k", "1"}, {"model.denoising.queries", "6"}}));
+  set_gate(task->network(), {-9, 4, -9});
+  const auto values = step(*task, {batch_of({1, 1}, {1, 0})});  // a truck, a car
+  CHECK(values.at("vfl_dn") > 0 && values.at("bbox_aux") > 0 && values.at("bbox") > 0);
+  CHECK(gradient(*task, "decoder.shared.layers.") > 0 && gradient(*task, "decoder.shared.dec_score_head.") > 0);
+  CHECK(gradient(*task, "decoder.experts.0.layers.") > 0 && gradient(*task, "decoder.experts.1.layers.") > 0);
+  CHECK(gradient(*task, "decoder.experts.2.") == 0);
+  CHECK(options_with({{"model.experts.shared_layers", "1"}, {"model.experts.kind", "dense_twin"}}).queries == 18);
+  const auto wrong = [] { options_with({{"model.experts.shared_layers", "2"}}); };
+  CHECK_ERROR(MOE_ERR_CONFIG, "expected fewer than the 2 decoder layers, got 2", wrong());
+}
+
+static void test_matches_of_an_expert(void**) {
+  const Targets all = golden::targets();  // labels 0 3 5 | 1 1
+  const Matches matches = {at::tensor({0, 0, 0, 1, 1}, at::kLong), at::tensor({4, 2, 9, 1, 3}, at::kLong),
+                           at::tensor({0, 1, 2, 3, 4}, at::kLong)};
+  const Matches small = matches_of(matches, all, {3, 4, 5}, {0, 1});
+  CHECK(golden::equal(small.image, {0, 0}) && golden::equal(small.query, {2, 9}) &&
+        golden::equal(small.target, {0, 1}));
+  const Matches large = matches_of(matches, all, {1, 2}, {1});
+  CHECK(golden::equal(large.image, {0, 0}) && golden::equal(large.query, {1, 3}) &&
+        golden::equal(large.target, {0, 1}));
+  CHECK(matches_of(matches, all, {4}, {0, 1}).target.numel() == 0);
+  CHECK(!matches_of({}, all, {4}, {0}).target.defined());
 }
 
 // Weights of an expert that the gate rules out are never read: they may be NaN.
@@ -256,11 +303,13 @@ static void test_no_objects(void**) {
 // nothing but rounding differs.
 static void test_accumulation_is_exact(void**) {
   const Batch whole = batch_of({0, 0, 7, 1, 2, 0, 1, 12}, {0, 3, 1, 5, 0});
-  for (const char* normalize : {"all", "expert"}) {
+  const std::vector<std::vector<std::pair<std::string, std::string>>> variants = {
+      {{"loss.normalize", "all"}}, {{"loss.normalize", "expert"}}, {{"model.experts.shared_layers", "1"}}};
+  for (const auto& settings : variants) {
     std::map<std::string, double> values[2];
     std::vector<at::Tensor> gradients[2];
     for (const bool split : {false, true}) {
-      const auto task = create(config_with({{"loss.normalize", normalize}}));
+      const auto task = create(config_with(settings));
       stir(task->network());
       task->network().to(at::kDouble);
       Batch exact = whole;
@@ -377,6 +426,8 @@ int main() {
       cmocka_unit_test(test_custom_tables),
       cmocka_unit_test(test_choice),
       cmocka_unit_test(test_one_expert_is_the_dense_model),
+      cmocka_unit_test(test_shared_layers),
+      cmocka_unit_test(test_matches_of_an_expert),
       cmocka_unit_test(test_ruled_out_experts_are_not_computed),
       cmocka_unit_test(test_truth_is_always_computed),
       cmocka_unit_test(test_gate_multiplies_scores),

@@ -26,6 +26,13 @@ int fail_text(const char* format, ...) {
   return EXIT_FAILED;
 }
 
+void print_warning(int32_t level, const char* message, void* unused) {
+  (void)unused;
+  if (level < MOE_LOG_WARNING) return;
+  fflush(stdout);
+  fprintf(stderr, "moe: %s: %s\n", level == MOE_LOG_WARNING ? "warning" : "error", message);
+}
+
 int fail_usage(const command* self, const char* format, ...) {
   const char* space = self->name[0] ? " " : "";
   va_list arguments;

@@ -30,6 +30,9 @@ int fail_text(const char* format, ...); /* the same with an own text */
 int fail_usage(const command* self, const char* format,
                ...); /* `moe train: <text> (see moe train --help)`; EXIT_USAGE */
 
+/* A moe_log_fn: warnings and errors to stderr, notes nowhere. */
+void print_warning(int32_t level, const char* message, void* unused);
+
 /* Writes `, did you mean "name"?` for the nearest of the names into out, or nothing. */
 void suggest(const char* word, const char* const* names, size_t count, char* out, size_t capacity);
 

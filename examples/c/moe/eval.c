@@ -29,7 +29,8 @@ static int evaluate(moe_session* session, moe_loader* loader, const char* path, 
   int64_t samples = 0;
   int code = EXIT_OK;
   if (!metrics) return fail_text("out of memory");
-  if (moe_loader_size(loader, &samples, NULL) || moe_session_evaluate(session, loader, metrics, MOST_METRICS, &count)) {
+  if (moe_loader_set_log(loader, print_warning, NULL) || moe_loader_size(loader, &samples, NULL) ||
+      moe_session_evaluate(session, loader, metrics, MOST_METRICS, &count)) {
     code = fail_last();
   } else if (json) {
     print_json(path, samples, metrics, count);

@@ -261,6 +261,7 @@ static int evaluate(moe_session* session) {
   int code = -1;
   if (!metrics) return fail_text("out of memory");
   if (moe_session_config(session, &config) || moe_loader_create(config, "val", &loader) ||
+      moe_loader_set_log(loader, print_warning, NULL) ||
       moe_session_evaluate(session, loader, metrics, MOST_METRICS, &count)) {
     code = fail_last();
   }

@@ -181,7 +181,8 @@ static int open_json_and_predict(predictor* p, int64_t asked) {
 static int open_all(predictor* p, const char* checkpoint, char** paths, int count) {
   if (moe_session_open(checkpoint, NULL, &p->session) || moe_session_config(p->session, &p->config) ||
       moe_loader_create_files(p->config, (const char* const*)paths, (size_t)count, &p->loader) ||
-      moe_batch_create(&p->batch) || moe_batch_create(&p->result)) {
+      moe_loader_set_log(p->loader, print_warning, NULL) || moe_batch_create(&p->batch) ||
+      moe_batch_create(&p->result)) {
     return fail_last();
   }
   char* names = session_text(p->session, "model.classes");

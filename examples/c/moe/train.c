@@ -93,8 +93,7 @@ static void print_log(int32_t level, const char* message, void* user) {
   progress* p = user;
   if (p->open) fputs("\r\033[K", stdout);
   p->open = false;
-  fflush(stdout);
-  fprintf(stderr, "moe: %s: %s\n", level == MOE_LOG_WARNING ? "warning" : "error", message);
+  print_warning(level, message, NULL);
 }
 
 /* ----------------------------------------------------------------------------------------------------------------- Run

@@ -60,9 +60,9 @@ class DecoderLayer : public nn::Module {
 
   // x, position [G, Q, hidden]; box [G, Q, 4] cxcywh; value [B, S, heads, hidden / heads] -> [G, Q, hidden]
   at::Tensor forward(const at::Tensor& x, const at::Tensor& position, const at::Tensor& box, const at::Tensor& value,
-                     const DecoderInput& input, const nn::LevelShapes& levels) const {
-    at::Tensor y = norm1_->forward(x + self_attn_->forward(x + position, x, input.blocked));
-    y = norm2_->forward(y + cross_attn_->forward(y + position, box, value, levels, input.image_index));
+                     const at::Tensor& blocked, const at::Tensor& image_index, const nn::LevelShapes& levels) const {
+    at::Tensor y = norm1_->forward(x + self_attn_->forward(x + position, x, blocked));
+    y = norm2_->forward(y + cross_attn_->forward(y + position, box, value, levels, image_index));
     y = y + linear2_->forward(at::relu(linear1_->forward(y)));
     // fp16 can overflow here (lyuwenyu/RT-DETR, pull request 464).
     if (y.scalar_type() == at::kHalf) y = y.clamp(-65504, 65504);
@@ -85,38 +85,23 @@ class DecoderLayer : public nn::Module {
   std::shared_ptr<nn::LayerNorm> norm3_;
 };
 
-SharedLayers make_shared_layers(const DecoderOptions& options, int64_t count, nn::Module& owner) {
-  SharedLayers out;
-  for (int64_t i = 0; i < count; ++i) {
-    out.layers.push_back(std::make_shared<DecoderLayer>(options, false));
-    out.boxes.push_back(std::make_shared<BoxHead>(options.hidden));
-  }
-  out.position = owner.register_module("query_pos_head", std::make_shared<QueryPosition>(options.hidden));
-  register_list(owner, "layers", out.layers);
-  register_list(owner, "dec_bbox_head", out.boxes);
-  return out;
+DecoderState rows_of(const DecoderState& state, const at::Tensor& rows) {
+  const auto pick = [&](const at::Tensor& x) { return x.defined() ? x.index_select(0, rows) : x; };
+  return {pick(state.content), pick(state.box), pick(state.uncut), state.blocked, rows};
 }
 
-DecoderStack::DecoderStack(const DecoderOptions& options, int64_t classes, bool own_values, nn::Module& heads,
-                           nn::Module& trunk, const SharedLayers& shared)
+DecoderStack::DecoderStack(const DecoderOptions& options, int64_t layers, int64_t classes, bool own_values,
+                           nn::Module& heads, nn::Module& trunk)
     : options_(options),
-      layers_(shared.layers),
-      dec_bbox_head_(shared.boxes),
-      query_pos_head_(shared.position),
-      denoising_class_embed_(std::make_shared<ClassEmbedding>(classes, options.hidden)) {
-  for (int64_t i = 0; i < options.layers; ++i) {
-    dec_score_head_.push_back(std::make_shared<ScoreHead>(options.hidden, classes, options.prior));
-    if (static_cast<size_t>(i) < shared.layers.size()) continue;
+      query_pos_head_(heads.register_module("query_pos_head", std::make_shared<QueryPosition>(options.hidden))) {
+  for (int64_t i = 0; i < layers; ++i) {
     layers_.push_back(std::make_shared<DecoderLayer>(options, own_values));
+    dec_score_head_.push_back(std::make_shared<ScoreHead>(options.hidden, classes, options.prior));
     dec_bbox_head_.push_back(std::make_shared<BoxHead>(options.hidden));
   }
-  register_list(trunk, "layers", layers_, shared.layers.size());
-  heads.register_module("denoising_class_embed", denoising_class_embed_);
-  if (!query_pos_head_) {
-    query_pos_head_ = heads.register_module("query_pos_head", std::make_shared<QueryPosition>(options.hidden));
-  }
+  register_list(trunk, "layers", layers_);
   register_list(heads, "dec_score_head", dec_score_head_);
-  register_list(heads, "dec_bbox_head", dec_bbox_head_, shared.boxes.size());
+  register_list(heads, "dec_bbox_head", dec_bbox_head_);
 }
 
 std::vector<at::Tensor> DecoderStack::project_values(const at::Tensor& memory) const {
@@ -125,36 +110,36 @@ std::vector<at::Tensor> DecoderStack::project_values(const at::Tensor& memory) c
   return values;
 }
 
-at::Tensor DecoderStack::run_layer(size_t i, const at::Tensor& x, const at::Tensor& box, const DecoderInput& input,
-                                   const at::Tensor& value, const nn::LevelShapes& levels) const {
-  const at::Tensor position = query_pos_head_->forward(box);
+at::Tensor DecoderStack::run_layer(size_t i, const DecoderState& state, const at::Tensor& value,
+                                   const nn::LevelShapes& levels) const {
+  const at::Tensor position = query_pos_head_->forward(state.box);
   const auto layer = layers_[i];
-  if (!options_.checkpoint) return layer->forward(x, position, box, value, input, levels);
-  const DecoderInput fixed = {{}, {}, input.blocked, input.image_index};
-  const auto again = [layer, fixed, levels](const std::vector<at::Tensor>& in) {
-    return std::vector<at::Tensor>{layer->forward(in[0], in[1], in[2], in[3], fixed, levels)};
+  const auto run = [layer, blocked = state.blocked, index = state.image_index,
+                    levels](const std::vector<at::Tensor>& in) {
+    return std::vector<at::Tensor>{layer->forward(in[0], in[1], in[2], in[3], blocked, index, levels)};
   };
-  return checkpointed(again, {x, position, box, value})[0];
+  const std::vector<at::Tensor> inputs = {state.content, position, state.box, value};
+  return (options_.checkpoint ? checkpointed(run, inputs) : run(inputs))[0];
 }
 
 // A layer's box is its offset added to the box before, in logits. The box handed on is cut from the graph; the one that
 // the loss sees is taken from the uncut box of the layer before, which so learns from it too ("look forward twice",
 // DINO).
-std::vector<Prediction> DecoderStack::forward(const DecoderInput& input, const std::vector<at::Tensor>& values,
-                                              const nn::LevelShapes& levels, bool every_layer) const {
+std::vector<Prediction> DecoderStack::forward(DecoderState& state, const std::vector<at::Tensor>& values,
+                                              int64_t first_value, const nn::LevelShapes& levels,
+                                              int64_t predict_from) const {
   std::vector<Prediction> out;
-  at::Tensor x = input.content, box = at::sigmoid(at_least_float(input.reference)), uncut;
-  for (size_t i = 0; i < layers_.size(); ++i) {
-    x = run_layer(i, x, box, input, values[i], levels);
-    const at::Tensor offset = at_least_float(dec_bbox_head_[i]->forward(x));
+  for (int64_t i = 0; i < layers(); ++i) {
+    state.content = run_layer(static_cast<size_t>(i), state, values[static_cast<size_t>(first_value + i)], levels);
+    const at::Tensor offset = at_least_float(dec_bbox_head_[i]->forward(state.content));
     const Float32Scope precise;
-    const at::Tensor refined = at::sigmoid(offset + nn::inverse_sigmoid(box));
-    if (every_layer || i + 1 == layers_.size()) {
-      const at::Tensor seen = uncut.defined() ? at::sigmoid(offset + nn::inverse_sigmoid(uncut)) : refined;
-      out.push_back({dec_score_head_[i]->forward(at_least_float(x)), seen});
+    const at::Tensor refined = at::sigmoid(offset + nn::inverse_sigmoid(state.box));
+    if (i >= predict_from) {
+      const at::Tensor seen = state.uncut.defined() ? at::sigmoid(offset + nn::inverse_sigmoid(state.uncut)) : refined;
+      out.push_back({dec_score_head_[i]->forward(at_least_float(state.content)), seen});
     }
-    uncut = refined;
-    box = refined.detach();
+    state.uncut = refined;
+    state.box = refined.detach();
   }
   return out;
 }

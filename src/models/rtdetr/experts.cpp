@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/error.h"
 #include "tensor/random.h"
@@ -61,6 +62,10 @@ std::vector<int64_t> own_labels(const std::vector<int64_t>& group) {
   return own;
 }
 
+bool holds(const std::vector<int64_t>& own, int64_t label) {
+  return label < static_cast<int64_t>(own.size()) && own[label] >= 0;
+}
+
 }  // namespace
 
 ExpertGroups read_groups(const Config& config, const std::vector<std::string>& classes) {
@@ -102,7 +107,7 @@ Targets targets_of(const Targets& all, const std::vector<int64_t>& classes, cons
   out.offsets = {0};
   for (const int64_t image : images) {
     for (int64_t row = all.offsets[image]; row < all.offsets[image + 1]; ++row) {
-      if (label[row] >= static_cast<int64_t>(own.size()) || own[label[row]] < 0) continue;
+      if (!holds(own, label[row])) continue;
       rows.push_back(row);
       kept.push_back(own[label[row]]);
     }
@@ -111,6 +116,33 @@ Targets targets_of(const Targets& all, const std::vector<int64_t>& classes, cons
   out.boxes = all.boxes.index_select(0, at::tensor(rows, at::kLong));
   out.labels = at::tensor(kept, at::kLong);
   return out;
+}
+
+Matches matches_of(const Matches& all, const Targets& targets, const std::vector<int64_t>& classes,
+                   const std::vector<int64_t>& images) {
+  if (!all.target.defined()) return all;
+  const std::vector<int64_t> own = own_labels(classes);
+  const at::Tensor labels = targets.labels.contiguous(), match_image = all.image.contiguous(),
+                   match_query = all.query.contiguous(), match_target = all.target.contiguous();
+  const int64_t* label = labels.const_data_ptr<int64_t>();
+  std::vector<int64_t> row_of_image(static_cast<size_t>(targets.images()), -1);
+  std::vector<int64_t> own_target(static_cast<size_t>(targets.count()), -1);
+  int64_t count = 0;
+  for (size_t row = 0; row < images.size(); ++row) {
+    row_of_image[images[row]] = static_cast<int64_t>(row);
+    for (int64_t target = targets.offsets[images[row]]; target < targets.offsets[images[row] + 1]; ++target) {
+      if (holds(own, label[target])) own_target[target] = count++;
+    }
+  }
+  std::vector<int64_t> image, query, target;
+  for (int64_t i = 0; i < match_target.numel(); ++i) {
+    const int64_t wanted = own_target[match_target.const_data_ptr<int64_t>()[i]];
+    if (wanted < 0) continue;
+    image.push_back(row_of_image[match_image.const_data_ptr<int64_t>()[i]]);
+    query.push_back(match_query.const_data_ptr<int64_t>()[i]);
+    target.push_back(wanted);
+  }
+  return {at::tensor(image, at::kLong), at::tensor(query, at::kLong), at::tensor(target, at::kLong)};
 }
 
 at::Tensor class_counts(const Targets& all, int64_t classes) {
@@ -166,9 +198,24 @@ std::vector<int64_t> rows_of(const at::Tensor& mask, int64_t expert) {
   return rows;
 }
 
-Gate::Gate(int64_t hidden, int64_t levels, int64_t experts) : Mlp(2 * levels * hidden, 128, experts, 2) {}
+at::Tensor best_scores(const at::Tensor& scores, const ExpertGroups& groups) {
+  const at::Tensor best = scores.amax(1);  // [B, C]
+  std::vector<at::Tensor> columns;
+  for (const auto& group : groups.classes) columns.push_back(best.index_select(1, at::tensor(group)).amax(1));
+  return at::stack(columns, 1);
+}
 
-at::Tensor Gate::logits(const std::vector<at::Tensor>& maps) const {
+Gate::Gate(int64_t hidden, int64_t levels, int64_t experts, double prior)
+    : Mlp(2 * levels * hidden, 128, experts, 2),
+      scale_(register_parameter("scale", nn::unset({experts}))),
+      prior_(prior) {}
+
+void Gate::init_own(const nn::ParameterInit&) {
+  nn::ParameterInit::constant(scale_, 1);
+  nn::ParameterInit::constant(last().bias, std::log((1 - prior_) / prior_));
+}
+
+at::Tensor Gate::logits(const std::vector<at::Tensor>& maps, const at::Tensor& best) const {
   const Float32Scope precise;
   std::vector<at::Tensor> pooled;
   for (const at::Tensor& map : maps) {
@@ -176,7 +223,7 @@ at::Tensor Gate::logits(const std::vector<at::Tensor>& maps) const {
     pooled.push_back(full.mean(2));
     pooled.push_back(full.amax(2));
   }
-  return forward(at::cat(pooled, 1));
+  return forward(at::cat(pooled, 1)) + best * scale_;
 }
 
 Routing route(const RouterOptions& options, const at::Tensor& logits, const at::Tensor& present, Rng noise) {

@@ -24,6 +24,9 @@ ExpertGroups one_group(const std::vector<std::string>& classes);  // "all"
 
 // Targets of one expert in some of the images, with labels of its own numbering.
 Targets targets_of(const Targets& all, const std::vector<int64_t>& classes, const std::vector<int64_t>& images);
+// Matches of a prediction for all images and classes, as the expert's rows and targets of the function above.
+Matches matches_of(const Matches& all, const Targets& targets, const std::vector<int64_t>& classes,
+                   const std::vector<int64_t>& images);
 at::Tensor presence(const Targets& all, const ExpertGroups& groups);  // [B, E] bool: has objects of the expert
 at::Tensor class_counts(const Targets& all, int64_t classes);         // [B, C] int64
 std::vector<double> group_counts(const at::Tensor& labels, const ExpertGroups& groups);  // [E] objects of each expert
@@ -48,12 +51,22 @@ struct Routing {
 at::Tensor choose_experts(const at::Tensor& probabilities, int64_t top_k, double threshold);  // [B, E] -> bool
 std::vector<int64_t> rows_of(const at::Tensor& mask, int64_t expert);  // images where column `expert` is true
 
-// Average and maximum of every encoder map -> two linear layers. The average tells the scene, the maximum one small
-// object.
+// Of each image and expert the highest class logit: scores [B, cells or queries, C] -> [B, E].
+at::Tensor best_scores(const at::Tensor& scores, const ExpertGroups& groups);
+
+// An expert is as probable as the best-scored object of its classes, scaled, and corrected by what the whole picture
+// shows: average and maximum of every encoder map through two linear layers. Starts at one half while all scores are at
+// their prior.
 class Gate : public nn::Mlp {
  public:
-  Gate(int64_t hidden, int64_t levels, int64_t experts);
-  at::Tensor logits(const std::vector<at::Tensor>& maps) const;  // L * [B, hidden, H, W] -> [B, E] fp32
+  Gate(int64_t hidden, int64_t levels, int64_t experts, double prior);
+  // maps L * [B, hidden, H, W], best [B, E] -> [B, E] fp32
+  at::Tensor logits(const std::vector<at::Tensor>& maps, const at::Tensor& best) const;
+  void init_own(const nn::ParameterInit& init) override;
+
+ private:
+  at::Tensor scale_;  // [E], starts at 1
+  double prior_;
 };
 
 // present: [B, E] in training, undefined at inference. noise: its stream.

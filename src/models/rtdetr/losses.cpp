@@ -41,34 +41,52 @@ class Terms {
   std::vector<LossTerm> terms_;
 };
 
-double divisor(const Options& options, const ForwardContext& context, int64_t expert) {
-  const std::string own = "boxes." + options.groups.names[expert];
-  const auto it = context.normalizers.find(options.normalize_by_expert && options.mixture ? own : "boxes");
+double boxes_of_window(const ForwardContext& context, const std::string& name) {
+  const auto it = context.normalizers.find(name);
   return std::max(1.0, it == context.normalizers.end() ? 0.0 : it->second);
 }
 
-void add_expert(Terms& terms, const Options& options, const ExpertOutput& out, double count) {
-  const std::string expert = options.mixture ? "expert " + options.groups.names[out.expert] + ", " : "";
-  const auto matched = [&](const Prediction& prediction, const std::string& where) {
-    const Matches matches = match(options.loss, prediction, out.targets, expert + where);
-    return set_loss(options.loss, prediction, out.targets, matches, count);
-  };
+double divisor(const Options& options, const ForwardContext& context, int64_t expert) {
+  const bool own = options.normalize_by_expert && options.mixture;
+  return boxes_of_window(context, own ? "boxes." + options.groups.names[expert] : "boxes");
+}
+
+// Ground truth of a run of layers, and what its losses are divided by.
+struct Truth {
+  Targets targets;
+  Matches denoised;
+  int64_t denoising_groups;
+  double count;
+};
+
+// final: the model's last layer is the last of this run.
+void add_stack(Terms& terms, const LossOptions& options, const StackOutput& out, const Truth& truth,
+               const std::string& name, bool final) {
   for (size_t i = 0; i < out.layers.size(); ++i) {
-    const bool last = i + 1 == out.layers.size();
-    terms.add(last ? "" : "_aux", matched(out.layers[i], text("decoder layer ", i)));
+    const Matches matches = match(options, out.layers[i], truth.targets, text(name, "decoder layer ", i));
+    const bool last = final && i + 1 == out.layers.size();
+    terms.add(last ? "" : "_aux", set_loss(options, out.layers[i], truth.targets, matches, truth.count));
   }
   for (const Prediction& denoised : out.denoised) {
-    const double repeated = count * static_cast<double>(out.denoising.groups);
-    terms.add("_dn", set_loss(options.loss, denoised, out.targets, out.denoising.matches, repeated));
+    const double repeated = truth.count * static_cast<double>(truth.denoising_groups);
+    terms.add("_dn", set_loss(options, denoised, truth.targets, truth.denoised, repeated));
   }
 }
 
-void add_encoder(Terms& terms, const Options& options, const Prediction& encoder, const Targets& targets,
-                 const ForwardContext& context) {
-  const auto it = context.normalizers.find("boxes");
-  const double count = std::max(1.0, it == context.normalizers.end() ? 0.0 : it->second);
-  const Matches matches = match(options.loss, encoder, targets, "query selection");
-  terms.add("_enc", set_loss(options.loss, encoder, targets, matches, count));
+void add_expert(Terms& terms, const Options& options, const NetworkOutput& output, const ExpertOutput& out,
+                const Targets& targets, const ForwardContext& context) {
+  const std::vector<int64_t>& classes = options.groups.classes[out.expert];
+  const Truth truth = {targets_of(targets, classes, out.images),
+                       matches_of(output.denoising.matches, targets, classes, out.images), output.denoising.groups,
+                       divisor(options, context, out.expert)};
+  const std::string name = options.mixture ? "expert " + options.groups.names[out.expert] + ", " : "";
+  add_stack(terms, options.loss, out, truth, name, true);
+}
+
+void add_encoder(Terms& terms, const LossOptions& options, const Prediction& encoder, const Targets& targets,
+                 double count) {
+  const Matches matches = match(options, encoder, targets, "query selection");
+  terms.add("_enc", set_loss(options, encoder, targets, matches, count));
 }
 
 at::Tensor gate_loss(const Options& options, const Routing& routing, const Targets& targets, double samples) {
@@ -95,10 +113,11 @@ std::vector<LossTerm> losses(const Options& options, const NetworkOutput& output
   if (options.decoder.layers > 1) terms.add_zeros("_aux");
   terms.add_zeros("_enc");
   if (options.denoising.queries > 0) terms.add_zeros("_dn");
-  add_encoder(terms, options, output.encoder, targets, context);
-  for (const ExpertOutput& expert : output.experts) {
-    add_expert(terms, options, expert, divisor(options, context, expert.expert));
-  }
+  const double count = boxes_of_window(context, "boxes");
+  add_encoder(terms, options.loss, output.encoder, targets, count);
+  const Truth all = {targets, output.denoising.matches, output.denoising.groups, count};
+  add_stack(terms, options.loss, output.shared, all, "shared ", false);
+  for (const ExpertOutput& expert : output.experts) add_expert(terms, options, output, expert, targets, context);
   if (options.mixture) terms.add("gate", gate_loss(options, output.routing, targets, context.window_samples));
   return terms.take();
 }

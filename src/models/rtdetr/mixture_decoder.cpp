@@ -19,13 +19,6 @@ class ValueProjection : public nn::Linear {
   }
 };
 
-struct MixtureDecoder::Shared {
-  Memory memory;
-  at::Tensor content, reference;   // [B, Q, hidden], [B, Q, 4]: the selected cells, without gradient
-  Prediction encoder;              // training: of the selected cells, with gradient
-  std::vector<at::Tensor> values;  // by layer, [B, S, heads, hidden / heads]
-};
-
 MixtureDecoder::MixtureDecoder(const Options& options)
     : decoder_(options.decoder),
       denoising_(options.denoising),
@@ -36,7 +29,10 @@ MixtureDecoder::MixtureDecoder(const Options& options)
       enc_score_head_(register_module(
           "enc_score_head",
           std::make_shared<ScoreHead>(decoder_.hidden, static_cast<int64_t>(options.classes.size()), decoder_.prior))),
-      enc_bbox_head_(register_module("enc_bbox_head", std::make_shared<BoxHead>(decoder_.hidden))) {
+      enc_bbox_head_(register_module("enc_bbox_head", std::make_shared<BoxHead>(decoder_.hidden))),
+      denoising_class_embed_(register_module(
+          "denoising_class_embed",
+          std::make_shared<ClassEmbedding>(static_cast<int64_t>(options.classes.size()), decoder_.hidden))) {
   for (int64_t l = 0; l < decoder_.levels; ++l) {
     input_proj_.push_back(std::make_shared<nn::ConvNorm>(decoder_.hidden, decoder_.hidden, nn::ConvOptions{}));
   }
@@ -51,27 +47,44 @@ MixtureDecoder::MixtureDecoder(const Options& options)
 // Names of the official project: decoder.layers beside the heads.
 void MixtureDecoder::add_dense() {
   const auto trunk = register_module("decoder", std::make_shared<nn::Module>());
-  stacks_.emplace_back(decoder_, static_cast<int64_t>(groups_.classes[0].size()), true, *this, *trunk);
+  stacks_.emplace_back(decoder_, decoder_.layers, static_cast<int64_t>(groups_.classes[0].size()), true, *this, *trunk);
 }
 
 void MixtureDecoder::add_experts() {
-  SharedLayers shared;
   if (decoder_.shared_layers > 0) {
-    const auto owner = register_module("shared", std::make_shared<nn::Module>());
-    shared = make_shared_layers(decoder_, decoder_.shared_layers, *owner);
+    const auto own = register_module("shared", std::make_shared<nn::Module>());
+    const int64_t classes = enc_score_head_->weight.size(0);
+    shared_ = std::make_unique<DecoderStack>(decoder_, decoder_.shared_layers, classes, false, *own, *own);
   }
   std::vector<std::shared_ptr<nn::Module>> experts;
   for (const auto& classes : groups_.classes) {
     experts.push_back(std::make_shared<nn::Module>());
     nn::Module& own = *experts.back();
-    stacks_.emplace_back(decoder_, static_cast<int64_t>(classes.size()), false, own, own, shared);
+    stacks_.emplace_back(decoder_, decoder_.layers - decoder_.shared_layers, static_cast<int64_t>(classes.size()),
+                         false, own, own);
   }
   register_list(*this, "experts", experts);
   for (int64_t i = 0; i < decoder_.layers; ++i) {
     value_proj_.push_back(std::make_shared<ValueProjection>(decoder_.hidden));
   }
   register_list(*this, "value_proj", value_proj_);
-  gate_ = register_module("gate", std::make_shared<Gate>(decoder_.hidden, decoder_.levels, groups_.size()));
+  gate_ =
+      register_module("gate", std::make_shared<Gate>(decoder_.hidden, decoder_.levels, groups_.size(), decoder_.prior));
+}
+
+Memory MixtureDecoder::make_memory(const std::vector<at::Tensor>& maps) const {
+  std::vector<at::Tensor> projected;
+  for (size_t l = 0; l < maps.size(); ++l) projected.push_back(input_proj_[l]->forward(maps[l]));
+  return flatten_maps(projected);
+}
+
+std::vector<at::Tensor> MixtureDecoder::values(const at::Tensor& tokens) const {
+  if (value_proj_.empty()) return stacks_[0].project_values(tokens);
+  std::vector<at::Tensor> out;
+  for (const auto& projection : value_proj_) {
+    out.push_back(projection->forward(tokens).unflatten(2, {decoder_.heads, -1}));
+  }
+  return out;
 }
 
 // Selection needs the scores of all cells but their gradient only where selected, so the few selected cells are
@@ -84,87 +97,77 @@ at::Tensor MixtureDecoder::token_scores(const Memory& memory) const {
   return enc_score_head_->forward(at_least_float(features));
 }
 
-MixtureDecoder::Shared MixtureDecoder::prepare(const std::vector<at::Tensor>& maps) {
-  std::vector<at::Tensor> projected;
-  for (size_t l = 0; l < maps.size(); ++l) projected.push_back(input_proj_[l]->forward(maps[l]));
-  Shared out;
-  out.memory = flatten_maps(projected);
-  select(out);
-  if (value_proj_.empty()) {
-    out.values = stacks_[0].project_values(out.memory.tokens);
-    return out;
-  }
-  for (const auto& projection : value_proj_) {
-    out.values.push_back(projection->forward(out.memory.tokens).unflatten(2, {decoder_.heads, -1}));
-  }
-  return out;
+static std::vector<int64_t> all_rows(int64_t images) {
+  std::vector<int64_t> rows(static_cast<size_t>(images));
+  std::iota(rows.begin(), rows.end(), 0);
+  return rows;
 }
 
-NetworkOutput MixtureDecoder::forward(const std::vector<at::Tensor>& maps, const Targets* targets, const Rng& rng) {
-  NetworkOutput out;
-  const int64_t images = maps[0].size(0);
-  if (gate_) {
-    const at::Tensor present = targets ? presence(*targets, groups_) : at::Tensor();
-    out.routing = route(router_, gate_->logits(maps), present, rng.child("gate"));
-  }
-  const Shared shared = prepare(maps);
-  out.encoder = shared.encoder;
-  for (int64_t e = 0; e < groups_.size(); ++e) {
-    std::vector<int64_t> rows(static_cast<size_t>(images));
-    std::iota(rows.begin(), rows.end(), 0);
-    if (gate_) rows = rows_of(out.routing.computed, e);
-    if (!rows.empty()) out.experts.push_back(decode(e, shared, std::move(rows), targets, rng));
-  }
-  return out;
-}
-
-// The best cells over all classes become the queries of every expert: their features are the first content, their boxes
-// the first references, both cut from the graph; the uncut ones go into the encoder's own loss. Cells chosen by each
-// expert's own class scores would lie where those scores happen to be high before they are taught, and miss most
-// objects.
-void MixtureDecoder::select(Shared& shared) const {
-  const Memory& memory = shared.memory;
-  const at::Tensor cells = top_tokens(token_scores(memory).amax(2), queries_);  // [B, Q]
+// The best cells over all classes become the queries: their features are the first content, their boxes the first
+// references, both cut from the graph; the uncut ones go into the encoder's own loss. Cells chosen by each expert's own
+// class scores would lie where those scores happen to be high before they are taught, and miss most objects.
+DecoderState MixtureDecoder::select(const Memory& memory, const at::Tensor& scores, NetworkOutput& out) const {
+  const at::Tensor cells = top_tokens(scores.amax(2), queries_);  // [B, Q]
   const at::Tensor rows = at::arange(cells.size(0), at::kLong).unsqueeze(1);
   const at::Tensor tokens = memory.tokens.index({rows, cells});  // [B, Q, hidden]
   const at::Tensor features = enc_output_->forward(tokens * memory.valid.index({cells}).to(tokens.scalar_type()));
   const at::Tensor reference = at_least_float(enc_bbox_head_->forward(features)) + memory.anchors.index({cells});
-  shared.content = features.detach();
-  shared.reference = reference.detach();
-  if (!is_training()) return;
-  const Float32Scope precise;
-  shared.encoder = {enc_score_head_->forward(at_least_float(features)), at::sigmoid(reference)};
-}
-
-void MixtureDecoder::add_denoising(ExpertOutput& out, DecoderInput& input, const Rng& rng) const {
-  const auto classes = static_cast<int64_t>(groups_.classes[out.expert].size());
-  out.denoising = make_denoising(denoising_, out.targets, classes, input.content.size(1),
-                                 rng.child("denoising", static_cast<uint64_t>(out.expert)));
-  if (out.denoising.queries == 0) return;
-  const at::Tensor content = stacks_[out.expert].class_embedding().forward(out.denoising.labels);
-  input.content = at::cat({content.to(input.content.scalar_type()), input.content}, 1);
-  input.reference = at::cat({out.denoising.reference.to(input.reference.scalar_type()), input.reference}, 1);
-  input.blocked = out.denoising.blocked;
-}
-
-ExpertOutput MixtureDecoder::decode(int64_t expert, const Shared& shared, std::vector<int64_t> images,
-                                    const Targets* targets, const Rng& rng) const {
-  ExpertOutput out;
-  out.expert = expert;
-  out.images = std::move(images);
-  const at::Tensor rows = at::tensor(out.images);
-  DecoderInput input = {
-      shared.content.index_select(0, rows), shared.reference.index_select(0, rows), {}, gate_ ? rows : at::Tensor()};
-  if (targets) {
-    out.targets = targets_of(*targets, groups_.classes[expert], out.images);
-    add_denoising(out, input, rng);
+  const at::Tensor boxes = at::sigmoid(reference);
+  if (is_training()) {
+    const Float32Scope precise;
+    out.encoder = {enc_score_head_->forward(at_least_float(features)), boxes};
   }
-  out.layers = stacks_[expert].forward(input, shared.values, shared.memory.levels, is_training());
-  const int64_t denoised = out.denoising.queries;
+  return {features.detach(), boxes.detach(), {}, {}, {}};
+}
+
+// Denoising queries stand before the selected ones.
+void MixtureDecoder::add_denoising(DecoderState& state, NetworkOutput& out, const Targets& targets,
+                                   const Rng& rng) const {
+  out.denoising = make_denoising(denoising_, targets, enc_score_head_->weight.size(0), state.content.size(1), rng);
+  if (out.denoising.queries == 0) return;
+  const at::Tensor content = denoising_class_embed_->forward(out.denoising.labels);
+  state.content = at::cat({content.to(state.content.scalar_type()), state.content}, 1);
+  state.box = at::cat({at::sigmoid(out.denoising.reference).to(state.box.scalar_type()), state.box}, 1);
+  state.blocked = out.denoising.blocked;
+}
+
+// All layers predict in training, the last one at inference. Experts take the values of the last layers.
+StackOutput MixtureDecoder::run(const DecoderStack& stack, DecoderState& state, const std::vector<at::Tensor>& values,
+                                const nn::LevelShapes& levels, int64_t denoised) const {
+  const int64_t first = &stack == shared_.get() ? 0 : decoder_.layers - stack.layers();
+  StackOutput out;
+  out.layers = stack.forward(state, values, first, levels, is_training() ? 0 : stack.layers() - 1);
   if (denoised == 0) return out;
   for (Prediction& all : out.layers) {
     out.denoised.push_back({all.logits.slice(1, 0, denoised), all.boxes.slice(1, 0, denoised)});
     all = {all.logits.slice(1, denoised), all.boxes.slice(1, denoised)};
+  }
+  return out;
+}
+
+Routing MixtureDecoder::choose(const std::vector<at::Tensor>& maps, const at::Tensor& scores, const Targets* targets,
+                               const Rng& rng) const {
+  const at::Tensor present = targets ? presence(*targets, groups_) : at::Tensor();
+  return route(router_, gate_->logits(maps, best_scores(scores.detach(), groups_)), present, rng);
+}
+
+NetworkOutput MixtureDecoder::forward(const std::vector<at::Tensor>& maps, const Targets* targets, const Rng& rng) {
+  NetworkOutput out;
+  const Memory memory = make_memory(maps);
+  const std::vector<at::Tensor> value = values(memory.tokens);
+  at::Tensor scores = token_scores(memory);  // [B, cells or queries, C] logits of all classes
+  DecoderState state = select(memory, scores, out);
+  if (targets) add_denoising(state, out, *targets, rng.child("denoising"));
+  if (shared_) {
+    out.shared = run(*shared_, state, value, memory.levels, out.denoising.queries);
+    scores = out.shared.layers.back().logits;
+  }
+  if (gate_) out.routing = choose(maps, scores, targets, rng.child("gate"));
+  for (int64_t e = 0; e < groups_.size(); ++e) {
+    const std::vector<int64_t> images = gate_ ? rows_of(out.routing.computed, e) : all_rows(maps[0].size(0));
+    if (images.empty()) continue;
+    DecoderState own = gate_ ? rows_of(state, at::tensor(images)) : state;
+    out.experts.push_back({run(stacks_[e], own, value, memory.levels, out.denoising.queries), e, images});
   }
   return out;
 }

@@ -1,6 +1,6 @@
-// From encoder maps to predictions: shared projection and query selection, then one decoder for all classes, or a gate
-// and one decoder for each group of classes. An (image, expert) pair that is not in Routing::computed costs nothing
-// beyond the shared part: its expert is run on the other images only.
+// From encoder maps to predictions: shared projection and query selection, then one decoder for all classes, or a gate,
+// decoder layers that all experts share, and an expert stack for each group of classes. An (image, expert) pair that is
+// not in Routing::computed costs nothing beyond the shared part: its expert is run on the other images only.
 #pragma once
 
 #include "models/rtdetr/decoder.h"
@@ -12,18 +12,21 @@ namespace moe::rtdetr {
 
 struct Options;
 
+// Predictions of a run of layers: in training of every layer, with those for the denoising queries; else of the last.
+struct StackOutput {
+  std::vector<Prediction> layers, denoised;
+};
+
 // What one expert (or the only decoder) made of the images it was computed for.
-struct ExpertOutput {
+struct ExpertOutput : StackOutput {
   int64_t expert = 0;
-  std::vector<int64_t> images;       // [G] rows of the batch, rising
-  std::vector<Prediction> layers;    // every layer in training, the last one at inference
-  std::vector<Prediction> denoised;  // training with denoising: every layer
-  Targets targets;                   // training: of these images and classes, own labels
-  Denoising denoising;
+  std::vector<int64_t> images;  // [G] rows of the batch, rising
 };
 
 struct NetworkOutput {
-  Prediction encoder;                 // training: the best cells of each image over all classes
+  Prediction encoder;                 // training: the selected cells, all classes
+  StackOutput shared;                 // of the layers before the experts, all classes
+  Denoising denoising;                // of the batch; the stacks predict for all of its queries
   std::vector<ExpertOutput> experts;  // those computed for at least one image
   Routing routing;                    // undefined tensors without a gate
 };
@@ -36,15 +39,17 @@ class MixtureDecoder : public nn::Module {
   NetworkOutput forward(const std::vector<at::Tensor>& maps, const Targets* targets, const Rng& rng);
 
  private:
-  struct Shared;  // what all experts read
   void add_dense();
   void add_experts();
-  Shared prepare(const std::vector<at::Tensor>& maps);
+  Memory make_memory(const std::vector<at::Tensor>& maps) const;
+  std::vector<at::Tensor> values(const at::Tensor& tokens) const;  // by layer, [B, S, heads, hidden / heads]
   at::Tensor token_scores(const Memory& memory) const;
-  ExpertOutput decode(int64_t expert, const Shared& shared, std::vector<int64_t> images, const Targets* targets,
-                      const Rng& rng) const;
-  void select(Shared& shared) const;
-  void add_denoising(ExpertOutput& out, DecoderInput& input, const Rng& rng) const;
+  DecoderState select(const Memory& memory, const at::Tensor& scores, NetworkOutput& out) const;
+  void add_denoising(DecoderState& state, NetworkOutput& out, const Targets& targets, const Rng& rng) const;
+  StackOutput run(const DecoderStack& stack, DecoderState& state, const std::vector<at::Tensor>& values,
+                  const nn::LevelShapes& levels, int64_t denoised) const;
+  Routing choose(const std::vector<at::Tensor>& maps, const at::Tensor& scores, const Targets* targets,
+                 const Rng& rng) const;
 
   DecoderOptions decoder_;
   DenoisingOptions denoising_;
@@ -55,8 +60,10 @@ class MixtureDecoder : public nn::Module {
   std::shared_ptr<EncoderOutput> enc_output_;
   std::shared_ptr<ScoreHead> enc_score_head_;
   std::shared_ptr<BoxHead> enc_bbox_head_;
+  std::shared_ptr<ClassEmbedding> denoising_class_embed_;
   std::vector<std::shared_ptr<nn::Linear>> value_proj_;  // mixture only: by layer
   std::shared_ptr<Gate> gate_;                           // mixture only
+  std::unique_ptr<DecoderStack> shared_;                 // mixture only, with shared_layers
   std::vector<DecoderStack> stacks_;
 };
 

@@ -33,6 +33,9 @@ struct Options {
   uint64_t seed = 0;
 };
 
+// Of the dense twin of a mixture: its layers take as many queries each as a layer of the mixture takes on average, the
+// shared ones once an image, the others top_k times.
+int64_t twin_queries(const Options& options);
 Options read_options(const Config& config);  // MOE_ERR_CONFIG, placed at the key
 
 }  // namespace moe::rtdetr

@@ -41,15 +41,14 @@ static Schema expert_keys() {
   return {
       {"model.experts.kind", text, "none", "none | class_partitioned | dense_twin",
        "none: one decoder; class_partitioned: a decoder for each group of classes behind a gate; dense_twin: one "
-       "decoder "
-       "with top_k * queries queries, as many as the experts of an image have together."},
+       "decoder with as many queries as make its layers cost what the experts of an image cost together."},
       {"model.experts.groups", text, "by_class", "by_class | by_complexity | by_size | custom",
        "Classes of each expert: one class (A), vehicles/people/two_wheelers (B), large/medium/small (C), or the "
        "table."},
       {"model.experts.table.*", texts, "[]", "", "Classes of the expert of this name, with groups: custom."},
       {"model.experts.top_k", integer, "2", ">= 1, <= 1000", "Most experts computed for an image at inference."},
       {"model.experts.shared_layers", integer, "0", ">= 0",
-       "First decoder layers that all experts share (their scores stay apart); fewer than model.decoder.layers."},
+       "First decoder layers, one stack for all classes before the experts; fewer than model.decoder.layers."},
       {"model.experts.queries", integer, "100", ">= 1, <= 100000", "Object queries of one expert."},
       {"model.experts.threshold", number, "0.05", ">= 0, <= 1",
        "Gate probability below which an expert is left out; the most probable one is always computed."},
@@ -125,10 +124,10 @@ static void read_experts(const Config& config, Options& out) {
   out.router.temperature = config.number("model.experts.temperature");
   out.mixture = kind == "class_partitioned";
   out.groups = out.mixture ? read_groups(config, out.classes) : one_group(out.classes);
-  const int64_t queries = config.integer("model.experts.queries");
-  out.queries = out.mixture            ? queries
-                : kind == "dense_twin" ? out.router.top_k * queries
-                                       : config.integer("model.queries");
+  out.queries = config.integer("model.experts.queries");
+  if (kind == "dense_twin") out.queries = twin_queries(out);
+  if (kind == "none") out.queries = config.integer("model.queries");
+  if (!out.mixture) out.decoder.shared_layers = 0;
   if (out.mixture && out.router.top_k > out.groups.size()) {
     config.fail_at("model.experts.top_k",
                    text("expected at most the ", out.groups.size(), " experts, got ", out.router.top_k));
@@ -147,6 +146,12 @@ static void read_losses(const Config& config, Options& out) {
   out.loss.match_giou = config.number("matcher.giou");
   out.gate_loss = config.number("loss.gate");
   out.normalize_by_expert = config.text("loss.normalize") == "expert";
+}
+
+int64_t twin_queries(const Options& options) {
+  const int64_t layers = options.decoder.layers, shared = options.decoder.shared_layers;
+  const int64_t taken = options.queries * (shared + options.router.top_k * (layers - shared));
+  return (taken + layers - 1) / layers;
 }
 
 Options read_options(const Config& config) {

@@ -56,21 +56,24 @@ class Geometry {
     if (has("enc_output")) return all_cells() + queries();  // all cells, and the selected ones again
     if (has("enc_score_head")) return all_cells();
     if (has("enc_bbox_head")) return queries();
-    if (has("dec_score_head") && !has(last_head().c_str())) return 0;  // training only
-    if (name.starts_with("decoder.shared.")) return active_ * queries();
+    if (has("dec_score_head") && !has(last_head(name).c_str())) return 0;  // training only
     return queries();
   }
 
   // Products of attention that have no weights.
   int64_t encoder_products() const { return 2 * top_cells() * top_cells() * options_.encoder.hidden; }
-  int64_t decoder_products() const {
+  int64_t decoder_products(int64_t layers) const {
     const DecoderOptions& d = options_.decoder;
     const int64_t samples = 4 * d.points * static_cast<int64_t>(strides_.size());
-    return d.layers * queries() * d.hidden * (2 * queries() + samples);
+    return layers * queries() * d.hidden * (2 * queries() + samples);
   }
 
  private:
-  std::string last_head() const { return text("dec_score_head.", options_.decoder.layers - 1, "."); }
+  std::string last_head(const std::string& name) const {
+    const int64_t shared = options_.decoder.shared_layers;
+    const int64_t layers = name.starts_with("decoder.shared.") ? shared : options_.decoder.layers - shared;
+    return text("dec_score_head.", layers - 1, ".");
+  }
 
   // The stride of a bottleneck sits on its 3x3 convolution, so its first 1x1 still sees the finer map.
   int64_t residual_rows(const std::string& name, int64_t kernel) const {
@@ -85,8 +88,7 @@ class Geometry {
 };
 
 bool of_expert(const std::string& name) {
-  for (const char* own :
-       {"decoder.experts.", "decoder.decoder.", "decoder.dec_", "decoder.query_pos", "decoder.denoising"}) {
+  for (const char* own : {"decoder.experts.", "decoder.decoder.", "decoder.dec_", "decoder.query_pos"}) {
     if (name.starts_with(own)) return name.find("value_proj") == std::string::npos;
   }
   return false;
@@ -114,9 +116,9 @@ std::string row(const PartCost& part) {
 std::string experts_text(const Options& options) {
   if (!options.mixture)
     return text("one decoder of ", options.queries, " queries for ", options.classes.size(), " classes\n");
-  std::string out = text(options.router.top_k, " of ", options.groups.size(), " experts of ", options.queries,
-                         " queries per image; their dense twin has one decoder of ", options.router.top_k, " * ",
-                         options.queries, " = ", options.router.top_k * options.queries, " queries\n");
+  std::string out =
+      text(options.router.top_k, " of ", options.groups.size(), " experts of ", options.queries,
+           " queries per image; their dense twin has one decoder of ", twin_queries(options), " queries\n");
   for (size_t e = 0; e < options.groups.names.size(); ++e) {
     std::vector<std::string> names;
     for (const int64_t id : options.groups.classes[e]) names.push_back(options.classes[id]);
@@ -142,8 +144,10 @@ std::vector<PartCost> part_costs(const Options& options, const Network& network)
   for (PartCost& part : parts) part.active_parameters = part.parameters;
   PartCost& experts = parts[4];
   const int64_t all = options.groups.size();
+  const int64_t shared = options.decoder.shared_layers, own = options.decoder.layers - shared;
+  parts[2].multiply_adds += geometry.decoder_products(shared);
   experts.multiply_adds =
-      (experts.multiply_adds * geometry.active()) / all + geometry.active() * geometry.decoder_products();
+      (experts.multiply_adds * geometry.active()) / all + geometry.active() * geometry.decoder_products(own);
   experts.active_parameters = experts.parameters * geometry.active() / all;
   if (!options.mixture) parts.erase(parts.begin() + 3);
   return parts;

@@ -125,7 +125,10 @@ static int train(moe_run* run, const char* folder, progress* out) {
     return EXIT_OK;
   }
   if (status != MOE_ERR_CANCELLED) return fail_last();
-  printf("stopped after step %lld; go on with: moe train --resume %s\n", (long long)event.step, folder);
+  moe_session* session = NULL;
+  char* step = moe_run_session(run, &session) ? NULL : session_text(session, "state.step");
+  printf("stopped after step %s; go on with: moe train --resume %s\n", step ? step : "?", folder);
+  free(step);
   return EXIT_SIGINT;
 }
 

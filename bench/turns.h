@@ -1,0 +1,28 @@
+// Timing of rival calls turn by turn (A, B, C, A, B, C, ...): a machine that drifts changes all of them alike, so the
+// ratio of two of them holds where neither time does. Google Benchmark runs the rounds, prints and writes the numbers.
+#pragma once
+
+#include <benchmark/benchmark.h>
+
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace bench {
+
+struct Rival {
+  std::string name;
+  std::function<void()> call;
+  double gflop = 0;  // work of one call in 1e9 operations; 0: no rate is reported
+};
+
+// A benchmark of rivals; its time is that of the first. Counters: NAME_ms, the median time of one call; NAME_gflops,
+// the rate at that time; NAME_x, for all but the first, the median over the rounds of the first's time divided by this
+// one's (below 1: the first is faster); NAME_peak_mb, see peak_memory.h. Calls shorter than a turn of 2 ms run several
+// times in it.
+void add_turns(const std::string& name, std::vector<Rival> rivals);
+
+// The main function of a benchmark program: adds threads and the library's choices to the printed context.
+int run_benchmarks(int argc, char** argv);
+
+}  // namespace bench

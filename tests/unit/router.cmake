@@ -1,0 +1,3 @@
+foreach(topic router router_logits balance)
+  moe_test(test_${topic} unit TORCH SOURCES ${CMAKE_CURRENT_LIST_DIR}/test_${topic}.cpp LINK moe_moe)
+endforeach()

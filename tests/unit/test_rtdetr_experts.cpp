@@ -162,6 +162,20 @@ static void test_choice(void**) {
   CHECK(golden::equal(chosen.flatten().to(at::kLong), wanted));
 }
 
+static void check_same_detections(Network& mixture, const ExpertGroups& groups, Network& dense,
+                                  const ExpertGroups& all) {
+  const at::NoGradGuard no_grad;
+  mixture.eval();
+  dense.eval();
+  const at::Tensor images = hash_fill::uniform("images", {2, 3, 64, 96}).to(at::kFloat);
+  const moe::Rng rng(0, "test");
+  const Detections a = best_detections(mixture.forward(images, nullptr, rng), groups, 2, 300);
+  const Detections b = best_detections(dense.forward(images, nullptr, rng), all, 2, 300);
+  CHECK(at::equal(a.labels, b.labels));
+  CHECK((a.boxes - b.boxes).abs().max().item<double>() < 1e-5);
+  CHECK((a.scores - b.scores).abs().max().item<double>() < 1e-5);
+}
+
 // Layer i of the mixture of one expert is layer i of the dense decoder, whether its stack is the shared one or the
 // expert's.
 static std::string dense_name(const std::string& name, int64_t shared_layers) {
@@ -200,16 +214,7 @@ static void check_one_expert(const std::string& shared_layers) {
       item.value().copy_(from[dense_name(item.key(), std::stoll(shared_layers))]);
     }
   }
-  mixture.eval();
-  dense.eval();
-  const at::NoGradGuard no_grad;
-  const at::Tensor images = hash_fill::uniform("images", {2, 3, 64, 96}).to(at::kFloat);
-  const moe::Rng rng(0, "test");
-  const Detections a = best_detections(mixture.forward(images, nullptr, rng), one.groups, 2, 300);
-  const Detections b = best_detections(dense.forward(images, nullptr, rng), plain.groups, 2, 300);
-  CHECK(at::equal(a.labels, b.labels));
-  CHECK((a.boxes - b.boxes).abs().max().item<double>() < 1e-6);
-  CHECK((a.scores - b.scores).abs().max().item<double>() < 1e-6);
+  check_same_detections(mixture, one.groups, dense, plain.groups);
 }
 
 static void test_one_expert_is_the_dense_model(void**) {
@@ -244,6 +249,77 @@ static void test_matches_of_an_expert(void**) {
         golden::equal(large.target, {0, 1}));
   CHECK(matches_of(matches, all, {4}, {0, 1}).target.numel() == 0);
   CHECK(!matches_of({}, all, {4}, {0}).target.defined());
+}
+
+static const std::vector<std::pair<std::string, std::string>> ffn = {
+    {"model.experts.kind", "ffn"}, {"model.queries", "12"}, {"model.denoising.queries", "6"}};
+
+static std::vector<std::pair<std::string, std::string>> ffn_with(
+    const std::vector<std::pair<std::string, std::string>>& more) {
+  std::vector<std::pair<std::string, std::string>> all = ffn;
+  all.insert(all.end(), more.begin(), more.end());
+  return all;
+}
+
+// One expert that always has the gate 1 is the feed-forward part it stands for.
+static void test_one_ffn_expert_is_the_dense_layer(void**) {
+  const Options one = options_with(
+      ffn_with({{"model.experts.count", "1"}, {"model.experts.top_k", "1"}, {"model.experts.gate", "raw"}}));
+  const Options plain = options_with({{"model.experts.kind", "none"}, {"model.queries", "12"}});
+  Network mixture(one), dense(plain);
+  stir(dense);
+  const at::NoGradGuard no_grad;
+  const auto from = dense.named_parameters();
+  const std::map<std::string, std::string> part_of = {
+      {"w1", "linear1.weight"}, {"b1", "linear1.bias"}, {"w2", "linear2.weight"}, {"b2", "linear2.bias"}};
+  for (const auto& item : mixture.named_parameters()) {
+    const size_t at = item.key().find("experts.");
+    if (at == std::string::npos) {
+      item.value().copy_(from[item.key()]);
+    } else if (part_of.count(item.key().substr(at + 8))) {
+      item.value()[0].copy_(from[item.key().substr(0, at) + part_of.at(item.key().substr(at + 8))]);
+    }
+  }
+  check_same_detections(mixture, one.groups, dense, plain.groups);
+}
+
+// Every router learns from the detection losses and from its own; what it did is counted by class. The second image has
+// fewer objects, so some of its denoising queries are padding, which no expert computes.
+static void test_ffn_experts_learn(void**) {
+  const auto task = create(config_with(ffn_with({{"loss.class_guided", "0.1"}, {"loss.router_z", "0.001"}})));
+  const auto values = step(*task, {batch_of({3, 1}, {0, 3, 1})});
+  for (const char* term : {"balance", "router_z", "class_guided"}) CHECK(values.at(term) > 0);
+  for (const std::string layer : {"0", "1"}) {
+    CHECK(gradient(*task, "decoder.decoder.layers." + layer + ".experts.router") > 0);
+    CHECK(gradient(*task, "decoder.decoder.layers." + layer + ".experts.w1") > 0);
+  }
+  const auto stats = task->routing();
+  CHECK(stats.size() == 2 && stats[0]->name() == "decoder.decoder.layers.0.experts" && stats[0]->unit() == "query");
+  for (moe::RoutingStats* layer : stats) {
+    layer->commit();
+    const moe::RoutingCounts& counts = layer->window(MOE_WINDOW_LAST_STEP);
+    const int64_t groups = 2, tokens = 2 * 12 + groups * 2 * (3 + 1);
+    CHECK(counts.tokens == tokens);
+    int64_t assigned = 0, with_class = 0;
+    for (const int64_t count : counts.assigned) assigned += count;
+    for (const int64_t count : counts.by_class) with_class += count;
+    CHECK(assigned == 2 * tokens);
+    CHECK(with_class == 2 * (4 + groups * 4));  // matched queries and denoising positives, two experts each
+  }
+  task->predict(batch_of({1}, {0}));
+}
+
+static void test_ffn_settings(void**) {
+  CHECK(options_with(ffn_with({{"model.experts.groups", "by_class"}})).decoder.ffn_experts == 6);
+  const auto fails = [](const char* part, const char* key, const char* value) {
+    CHECK_ERROR(MOE_ERR_CONFIG, part, options_with(ffn_with({{key, value}})));
+  };
+  fails("top_k", "model.experts.top_k", "4");
+  fails("expected a multiple of model.experts.top_k = 3, got 32", "model.experts.top_k", "3");
+  const auto guided = [] { options_with(ffn_with({{"loss.class_guided", "0.1"}, {"model.experts.count", "4"}})); };
+  CHECK_ERROR(MOE_ERR_CONFIG, "expected model.experts.count to be the 3 groups", guided());
+  const auto text = create(config_with(ffn))->summary();
+  CHECK(text.find("2 of 3 feed-forward experts a query") != std::string::npos);
 }
 
 // Weights of an expert that the gate rules out are never read: they may be NaN.
@@ -413,7 +489,7 @@ static void defect_9_experts_are_merged_by_score(void**) {
     expert.layers = {prediction};
     out.experts.push_back(expert);
   }
-  out.routing.probabilities = at::tensor({1.0, 0.5}).view({1, 2});
+  out.gate.probabilities = at::tensor({1.0, 0.5}).view({1, 2});
   const Detections best = best_detections(out, {{"a", "b"}, {{1}, {0}}}, 1, 300);
   CHECK(golden::equal(best.labels, {1, 0}));
   CHECK_NEAR(best.boxes[0][0].item<double>(), 0.1, 1e-6);
@@ -428,6 +504,9 @@ int main() {
       cmocka_unit_test(test_one_expert_is_the_dense_model),
       cmocka_unit_test(test_shared_layers),
       cmocka_unit_test(test_matches_of_an_expert),
+      cmocka_unit_test(test_one_ffn_expert_is_the_dense_layer),
+      cmocka_unit_test(test_ffn_experts_learn),
+      cmocka_unit_test(test_ffn_settings),
       cmocka_unit_test(test_ruled_out_experts_are_not_computed),
       cmocka_unit_test(test_truth_is_always_computed),
       cmocka_unit_test(test_gate_multiplies_scores),

@@ -8,6 +8,7 @@
 #include "nn/attention.h"
 #include "nn/deformable_attention.h"
 #include "nn/layers.h"
+#include "nn/moe_ffn.h"
 
 namespace moe::rtdetr {
 
@@ -19,7 +20,11 @@ struct DecoderOptions {
   int64_t shared_layers = 0;  // of a mixture: the first layers, one stack for all classes before the experts
   int64_t points = 4;         // a head takes on each level
   int64_t levels = 3;
-  double prior = 0.01;      // probability that class scores start with
+  double prior = 0.01;  // probability that class scores start with
+  // Experts in the place of each layer's feed-forward part, of ffn / top_k hidden units, so that a query costs what it
+  // costs without; 0: none.
+  int64_t ffn_experts = 0;
+  RouterOptions ffn_router;
   bool checkpoint = false;  // recompute layers in the backward pass
 };
 
@@ -59,11 +64,14 @@ class ClassEmbedding : public nn::Module {
 
 // Queries on their way through the layers.
 struct DecoderState {
-  at::Tensor content;      // [G, Q, hidden]
-  at::Tensor box;          // [G, Q, 4] cxcywh, cut from the graph
-  at::Tensor uncut;        // the same with its gradient; undefined before the first layer
-  at::Tensor blocked;      // [Q, Q] bool, true = row may not look at column; undefined: all see all
-  at::Tensor image_index;  // [G] int64, the image of each row; undefined: row g is image g
+  at::Tensor content;                  // [G, Q, hidden]
+  at::Tensor box;                      // [G, Q, 4] cxcywh, cut from the graph
+  at::Tensor uncut;                    // the same with its gradient; undefined before the first layer
+  at::Tensor blocked;                  // [Q, Q] bool, true = row may not look at column; undefined: all see all
+  at::Tensor image_index;              // [G] int64, the image of each row; undefined: row g is image g
+  at::Tensor valid;                    // [G, Q] bool, false: a denoising query without target; undefined: all
+  std::optional<Rng> noise = {};       // training: of the layers' routers
+  std::vector<Routing> routings = {};  // of the layers passed, when they have feed-forward experts; tokens [G * Q]
 };
 // The rows [G'] alone, which become the image index.
 DecoderState rows_of(const DecoderState& state, const at::Tensor& rows);
@@ -86,8 +94,7 @@ class DecoderStack {
                                   const nn::LevelShapes& levels, int64_t predict_from) const;
 
  private:
-  at::Tensor run_layer(size_t i, const DecoderState& state, const at::Tensor& value,
-                       const nn::LevelShapes& levels) const;
+  at::Tensor run_layer(size_t i, DecoderState& state, const at::Tensor& value, const nn::LevelShapes& levels) const;
 
   DecoderOptions options_;
   std::vector<std::shared_ptr<DecoderLayer>> layers_;

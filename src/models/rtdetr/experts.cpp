@@ -226,8 +226,8 @@ at::Tensor Gate::logits(const std::vector<at::Tensor>& maps, const at::Tensor& b
   return forward(at::cat(pooled, 1)) + best * scale_;
 }
 
-Routing route(const RouterOptions& options, const at::Tensor& logits, const at::Tensor& present, Rng noise) {
-  Routing out;
+GateDecision decide(const GateOptions& options, const at::Tensor& logits, const at::Tensor& present, Rng noise) {
+  GateDecision out;
   out.logits = logits;
   at::Tensor scores = logits.detach();
   if (present.defined() && options.noise > 0) {

@@ -31,7 +31,7 @@ at::Tensor presence(const Targets& all, const ExpertGroups& groups);  // [B, E] 
 at::Tensor class_counts(const Targets& all, int64_t classes);         // [B, C] int64
 std::vector<double> group_counts(const at::Tensor& labels, const ExpertGroups& groups);  // [E] objects of each expert
 
-struct RouterOptions {
+struct GateOptions {
   int64_t top_k = 2;
   double threshold = 0.05;
   double noise = 0;  // deviation, on logits, in training
@@ -39,7 +39,7 @@ struct RouterOptions {
 };
 
 // One row an image; fp32 and on the CPU.
-struct Routing {
+struct GateDecision {
   at::Tensor logits;         // [B, E] without noise: what the gate's loss sees
   at::Tensor probabilities;  // [B, E] sigmoid of the tempered, noisy logits; multiplies the expert's scores
   at::Tensor chosen;         // [B, E] bool
@@ -70,6 +70,6 @@ class Gate : public nn::Mlp {
 };
 
 // present: [B, E] in training, undefined at inference. noise: its stream.
-Routing route(const RouterOptions& options, const at::Tensor& logits, const at::Tensor& present, Rng noise);
+GateDecision decide(const GateOptions& options, const at::Tensor& logits, const at::Tensor& present, Rng noise);
 
 }  // namespace moe::rtdetr

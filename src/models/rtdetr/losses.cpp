@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "moe/balance.h"
 #include "tensor/scope.h"
 
 namespace moe::rtdetr {
@@ -59,28 +60,70 @@ struct Truth {
   double count;
 };
 
-// final: the model's last layer is the last of this run.
-void add_stack(Terms& terms, const LossOptions& options, const StackOutput& out, const Truth& truth,
-               const std::string& name, bool final) {
+// final: the model's last layer is the last of this run. Returns the assignment of every layer.
+std::vector<Matches> add_stack(Terms& terms, const LossOptions& options, const StackOutput& out, const Truth& truth,
+                               const std::string& name, bool final) {
+  std::vector<Matches> assigned;
   for (size_t i = 0; i < out.layers.size(); ++i) {
-    const Matches matches = match(options, out.layers[i], truth.targets, text(name, "decoder layer ", i));
+    assigned.push_back(match(options, out.layers[i], truth.targets, text(name, "decoder layer ", i)));
     const bool last = final && i + 1 == out.layers.size();
-    terms.add(last ? "" : "_aux", set_loss(options, out.layers[i], truth.targets, matches, truth.count));
+    terms.add(last ? "" : "_aux", set_loss(options, out.layers[i], truth.targets, assigned[i], truth.count));
   }
   for (const Prediction& denoised : out.denoised) {
     const double repeated = truth.count * static_cast<double>(truth.denoising_groups);
     terms.add("_dn", set_loss(options, denoised, truth.targets, truth.denoised, repeated));
   }
+  return assigned;
+}
+
+// Class of every token of a layer, [images * (denoised + queries)] int64: of the target it was matched with, or -1.
+at::Tensor classes_of_tokens(const Matches& matches, const Denoising& denoising, const Targets& targets,
+                             int64_t queries) {
+  const int64_t row = denoising.queries + queries;
+  at::Tensor classes = at::full({targets.images() * row}, -1, at::kLong);
+  const auto put = [&](const Matches& pairs, int64_t first) {
+    if (!pairs.target.defined()) return;
+    classes.index_put_({pairs.image * row + pairs.query + first}, targets.labels.index_select(0, pairs.target));
+  };
+  put(denoising.matches, 0);
+  put(matches, denoising.queries);
+  return classes;
+}
+
+// The expert of every class: its group.
+at::Tensor expert_of_class(const ExpertGroups& groups, const at::Tensor& classes) {
+  at::Tensor experts = at::full_like(classes, -1);
+  for (int64_t e = 0; e < groups.size(); ++e) experts.masked_fill_(at::isin(classes, at::tensor(groups.classes[e])), e);
+  return experts;
+}
+
+void add_router(Terms& terms, const Options& options, const Routing& routing, const at::Tensor& classes, double share) {
+  const RouterLossOptions& weight = options.router_loss;
+  const auto add = [&](const char* name, double factor, const at::Tensor& value) {
+    terms.add(name, value * (factor * share));
+  };
+  if (weight.balance > 0) add("balance", weight.balance, switch_loss(routing));
+  if (weight.z > 0) add("router_z", weight.z, z_loss(routing));
+  if (weight.class_guided > 0) {
+    add("class_guided", weight.class_guided,
+        class_routing_loss(routing, expert_of_class(options.class_groups, classes)));
+  }
 }
 
 void add_expert(Terms& terms, const Options& options, const NetworkOutput& output, const ExpertOutput& out,
-                const Targets& targets, const ForwardContext& context) {
+                const Targets& targets, const ForwardContext& context, std::vector<at::Tensor>& token_classes) {
   const std::vector<int64_t>& classes = options.groups.classes[out.expert];
   const Truth truth = {targets_of(targets, classes, out.images),
                        matches_of(output.denoising.matches, targets, classes, out.images), output.denoising.groups,
                        divisor(options, context, out.expert)};
   const std::string name = options.mixture ? "expert " + options.groups.names[out.expert] + ", " : "";
-  add_stack(terms, options.loss, out, truth, name, true);
+  const std::vector<Matches> assigned = add_stack(terms, options.loss, out, truth, name, true);
+  const double share = static_cast<double>(targets.images()) / std::max(1.0, context.window_samples);
+  for (size_t i = 0; i < out.routings.size(); ++i) {
+    token_classes.push_back(
+        classes_of_tokens(assigned[i], output.denoising, truth.targets, out.layers[i].logits.size(1)));
+    add_router(terms, options, out.routings[i], token_classes.back(), share);
+  }
 }
 
 void add_encoder(Terms& terms, const LossOptions& options, const Prediction& encoder, const Targets& targets,
@@ -89,9 +132,9 @@ void add_encoder(Terms& terms, const LossOptions& options, const Prediction& enc
   terms.add("_enc", set_loss(options, encoder, targets, matches, count));
 }
 
-at::Tensor gate_loss(const Options& options, const Routing& routing, const Targets& targets, double samples) {
-  const at::Tensor present = presence(targets, options.groups).to(routing.logits.scalar_type());
-  const at::Tensor sum = at::binary_cross_entropy_with_logits(routing.logits, present, {}, {}, at::Reduction::Sum);
+at::Tensor gate_loss(const Options& options, const GateDecision& gate, const Targets& targets, double samples) {
+  const at::Tensor present = presence(targets, options.groups).to(gate.logits.scalar_type());
+  const at::Tensor sum = at::binary_cross_entropy_with_logits(gate.logits, present, {}, {}, at::Reduction::Sum);
   return sum * (options.gate_loss / (std::max(1.0, samples) * static_cast<double>(options.groups.size())));
 }
 
@@ -106,8 +149,9 @@ Normalizers count_boxes(const Options& options, const at::Tensor& labels) {
 }
 
 std::vector<LossTerm> losses(const Options& options, const NetworkOutput& output, const Targets& targets,
-                             const ForwardContext& context) {
+                             const ForwardContext& context, std::vector<at::Tensor>* token_classes) {
   const Float32Scope precise;
+  std::vector<at::Tensor> classes;
   Terms terms;
   terms.add_zeros("");
   if (options.decoder.layers > 1) terms.add_zeros("_aux");
@@ -117,8 +161,11 @@ std::vector<LossTerm> losses(const Options& options, const NetworkOutput& output
   add_encoder(terms, options.loss, output.encoder, targets, count);
   const Truth all = {targets, output.denoising.matches, output.denoising.groups, count};
   add_stack(terms, options.loss, output.shared, all, "shared ", false);
-  for (const ExpertOutput& expert : output.experts) add_expert(terms, options, output, expert, targets, context);
-  if (options.mixture) terms.add("gate", gate_loss(options, output.routing, targets, context.window_samples));
+  for (const ExpertOutput& expert : output.experts) {
+    add_expert(terms, options, output, expert, targets, context, classes);
+  }
+  if (token_classes) *token_classes = std::move(classes);
+  if (options.mixture) terms.add("gate", gate_loss(options, output.gate, targets, context.window_samples));
   return terms.take();
 }
 

@@ -13,10 +13,14 @@ namespace moe::rtdetr {
 Normalizers count_boxes(const Options& options, const at::Tensor& labels);
 
 // vfl, bbox, giou of the last layer; *_aux of the other layers; *_enc of the selected cells; *_dn of denoising over all
-// layers; gate. Experts and layers are added up. An expert says nothing about images it was not computed for.
-// Denoising is divided by boxes times the groups of this micro-batch: how many there are depends on how the window is
-// cut.
+// layers; gate; with feed-forward experts balance, router_z and class_guided, sums over layers. Experts and layers are
+// added up. An expert says nothing about images it was not computed for. Denoising is divided by boxes times the groups
+// of this micro-batch: how many there are depends on how the window is cut.
+//
+// Router losses are those of this micro-batch, weighted by its share of the window's images: under accumulation they
+// ask for balance within every micro-batch. token_classes: of every layer with feed-forward experts the class of each
+// token that was matched, -1 of others, [G * (D + Q)] int64; NULL: not wanted.
 std::vector<LossTerm> losses(const Options& options, const NetworkOutput& output, const Targets& targets,
-                             const ForwardContext& context);
+                             const ForwardContext& context, std::vector<at::Tensor>* token_classes = nullptr);
 
 }  // namespace moe::rtdetr

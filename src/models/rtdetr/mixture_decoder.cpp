@@ -22,7 +22,7 @@ class ValueProjection : public nn::Linear {
 MixtureDecoder::MixtureDecoder(const Options& options)
     : decoder_(options.decoder),
       denoising_(options.denoising),
-      router_(options.router),
+      gate_options_(options.gate),
       groups_(options.groups),
       queries_(options.queries),
       enc_output_(register_module("enc_output", std::make_shared<EncoderOutput>(decoder_.hidden))),
@@ -129,6 +129,9 @@ void MixtureDecoder::add_denoising(DecoderState& state, NetworkOutput& out, cons
   state.content = at::cat({content.to(state.content.scalar_type()), state.content}, 1);
   state.box = at::cat({at::sigmoid(out.denoising.reference).to(state.box.scalar_type()), state.box}, 1);
   state.blocked = out.denoising.blocked;
+  if (decoder_.ffn_experts == 0) return;
+  const at::Tensor real = out.denoising.labels != enc_score_head_->weight.size(0);
+  state.valid = at::cat({real, at::ones({real.size(0), state.content.size(1) - real.size(1)}, at::kBool)}, 1);
 }
 
 // All layers predict in training, the last one at inference. Experts take the values of the last layers.
@@ -137,6 +140,7 @@ StackOutput MixtureDecoder::run(const DecoderStack& stack, DecoderState& state, 
   const int64_t first = &stack == shared_.get() ? 0 : decoder_.layers - stack.layers();
   StackOutput out;
   out.layers = stack.forward(state, values, first, levels, is_training() ? 0 : stack.layers() - 1);
+  out.routings = std::move(state.routings);
   if (denoised == 0) return out;
   for (Prediction& all : out.layers) {
     out.denoised.push_back({all.logits.slice(1, 0, denoised), all.boxes.slice(1, 0, denoised)});
@@ -145,10 +149,10 @@ StackOutput MixtureDecoder::run(const DecoderStack& stack, DecoderState& state, 
   return out;
 }
 
-Routing MixtureDecoder::choose(const std::vector<at::Tensor>& maps, const at::Tensor& scores, const Targets* targets,
-                               const Rng& rng) const {
+GateDecision MixtureDecoder::choose(const std::vector<at::Tensor>& maps, const at::Tensor& scores,
+                                    const Targets* targets, const Rng& rng) const {
   const at::Tensor present = targets ? presence(*targets, groups_) : at::Tensor();
-  return route(router_, gate_->logits(maps, best_scores(scores.detach(), groups_)), present, rng);
+  return decide(gate_options_, gate_->logits(maps, best_scores(scores.detach(), groups_)), present, rng);
 }
 
 NetworkOutput MixtureDecoder::forward(const std::vector<at::Tensor>& maps, const Targets* targets, const Rng& rng) {
@@ -158,13 +162,14 @@ NetworkOutput MixtureDecoder::forward(const std::vector<at::Tensor>& maps, const
   at::Tensor scores = token_scores(memory);  // [B, cells or queries, C] logits of all classes
   DecoderState state = select(memory, scores, out);
   if (targets) add_denoising(state, out, *targets, rng.child("denoising"));
+  if (targets && decoder_.ffn_experts > 0) state.noise = rng.child("experts");
   if (shared_) {
     out.shared = run(*shared_, state, value, memory.levels, out.denoising.queries);
     scores = out.shared.layers.back().logits;
   }
-  if (gate_) out.routing = choose(maps, scores, targets, rng.child("gate"));
+  if (gate_) out.gate = choose(maps, scores, targets, rng.child("gate"));
   for (int64_t e = 0; e < groups_.size(); ++e) {
-    const std::vector<int64_t> images = gate_ ? rows_of(out.routing.computed, e) : all_rows(maps[0].size(0));
+    const std::vector<int64_t> images = gate_ ? rows_of(out.gate.computed, e) : all_rows(maps[0].size(0));
     if (images.empty()) continue;
     DecoderState own = gate_ ? rows_of(state, at::tensor(images)) : state;
     out.experts.push_back({run(stacks_[e], own, value, memory.levels, out.denoising.queries), e, images});

@@ -1,6 +1,6 @@
 // From encoder maps to predictions: shared projection and query selection, then one decoder for all classes, or a gate,
 // decoder layers that all experts share, and an expert stack for each group of classes. An (image, expert) pair that is
-// not in Routing::computed costs nothing beyond the shared part: its expert is run on the other images only.
+// not in GateDecision::computed costs nothing beyond the shared part: its expert is run on the other images only.
 #pragma once
 
 #include "models/rtdetr/decoder.h"
@@ -15,6 +15,7 @@ struct Options;
 // Predictions of a run of layers: in training of every layer, with those for the denoising queries; else of the last.
 struct StackOutput {
   std::vector<Prediction> layers, denoised;
+  std::vector<Routing> routings;  // of feed-forward experts, by layer; an image's denoising queries come first
 };
 
 // What one expert (or the only decoder) made of the images it was computed for.
@@ -28,7 +29,7 @@ struct NetworkOutput {
   StackOutput shared;                 // of the layers before the experts, all classes
   Denoising denoising;                // of the batch; the stacks predict for all of its queries
   std::vector<ExpertOutput> experts;  // those computed for at least one image
-  Routing routing;                    // undefined tensors without a gate
+  GateDecision gate;                  // undefined tensors without a gate
 };
 
 class MixtureDecoder : public nn::Module {
@@ -48,12 +49,12 @@ class MixtureDecoder : public nn::Module {
   void add_denoising(DecoderState& state, NetworkOutput& out, const Targets& targets, const Rng& rng) const;
   StackOutput run(const DecoderStack& stack, DecoderState& state, const std::vector<at::Tensor>& values,
                   const nn::LevelShapes& levels, int64_t denoised) const;
-  Routing choose(const std::vector<at::Tensor>& maps, const at::Tensor& scores, const Targets* targets,
-                 const Rng& rng) const;
+  GateDecision choose(const std::vector<at::Tensor>& maps, const at::Tensor& scores, const Targets* targets,
+                      const Rng& rng) const;
 
   DecoderOptions decoder_;
   DenoisingOptions denoising_;
-  RouterOptions router_;
+  GateOptions gate_options_;
   ExpertGroups groups_;
   int64_t queries_;
   std::vector<std::shared_ptr<nn::ConvNorm>> input_proj_;

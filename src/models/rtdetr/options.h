@@ -15,6 +15,11 @@
 
 namespace moe::rtdetr {
 
+// Weights of the losses on routers of feed-forward experts.
+struct RouterLossOptions {
+  double balance = 0.01, z = 0, class_guided = 0;
+};
+
 struct Options {
   std::vector<std::string> classes;
   BackboneOptions backbone;
@@ -23,9 +28,11 @@ struct Options {
   int64_t queries = 300;  // of one decoder, so of one expert
   bool mixture = false;   // false: one decoder for all classes and no gate
   ExpertGroups groups;    // a mixture's experts, or one group of all classes
-  RouterOptions router;
+  GateOptions gate;
   DenoisingOptions denoising;
   LossOptions loss;
+  RouterLossOptions router_loss;
+  ExpertGroups class_groups;          // class_guided: the classes of each feed-forward expert
   double gate_loss = 1;               // weight of the gate's cross entropy
   bool normalize_by_expert = false;   // divide an expert's loss by its own boxes, not by all of the window
   int64_t max_detections = 300;       // per image

@@ -33,8 +33,7 @@ Detections best_detections(const NetworkOutput& output, const ExpertGroups& grou
   for (const ExpertOutput& expert : output.experts) {
     const at::Tensor classes = at::tensor(groups.classes[expert.expert]);
     for (size_t row = 0; row < expert.images.size(); ++row) {
-      add_candidates(found[expert.images[row]], expert, static_cast<int64_t>(row), output.routing.probabilities,
-                     classes);
+      add_candidates(found[expert.images[row]], expert, static_cast<int64_t>(row), output.gate.probabilities, classes);
     }
   }
   Candidates best;

@@ -39,21 +39,28 @@ static Schema network_keys() {
 static Schema expert_keys() {
   using enum KeyType;
   return {
-      {"model.experts.kind", text, "none", "none | class_partitioned | dense_twin",
-       "none: one decoder; class_partitioned: a decoder for each group of classes behind a gate; dense_twin: one "
+      {"model.experts.kind", text, "none", "none | ffn | class_partitioned | dense_twin",
+       "none: one decoder; ffn: experts in the place of every decoder layer's feed-forward part, as many multiply-adds "
+       "as "
+       "none; class_partitioned: a decoder for each group of classes behind a gate; dense_twin: one "
        "decoder with as many queries as make its layers cost what the experts of an image cost together."},
       {"model.experts.groups", text, "by_class", "by_class | by_complexity | by_size | custom",
        "Classes of each expert: one class (A), vehicles/people/two_wheelers (B), large/medium/small (C), or the "
        "table."},
       {"model.experts.table.*", texts, "[]", "", "Classes of the expert of this name, with groups: custom."},
-      {"model.experts.top_k", integer, "2", ">= 1, <= 1000", "Most experts computed for an image at inference."},
+      {"model.experts.count", integer, "0", ">= 0, <= 1024", "ffn: experts of a layer; 0: one for each group."},
+      {"model.experts.top_k", integer, "2", ">= 1, <= 1000",
+       "class_partitioned: most experts computed for an image at inference; ffn: experts of a query, each with "
+       "model.decoder.ffn / top_k hidden units."},
+      {"model.experts.gate", text, "renormalized", "raw | renormalized | softmax", "ffn: gate weights of the chosen."},
       {"model.experts.shared_layers", integer, "0", ">= 0",
        "First decoder layers, one stack for all classes before the experts; fewer than model.decoder.layers."},
       {"model.experts.queries", integer, "100", ">= 1, <= 100000", "Object queries of one expert."},
       {"model.experts.threshold", number, "0.05", ">= 0, <= 1",
        "Gate probability below which an expert is left out; the most probable one is always computed."},
-      {"model.experts.noise", number, "0", ">= 0", "Deviation of Gaussian noise on the gate's logits in training."},
-      {"model.experts.temperature", number, "1", "> 0", "Divisor of the gate's logits."},
+      {"model.experts.noise", number, "0", ">= 0",
+       "Deviation of Gaussian noise on the logits of gate or routers in training."},
+      {"model.experts.temperature", number, "1", "> 0", "Divisor of the logits of gate or routers."},
   };
 }
 
@@ -65,6 +72,10 @@ static Schema loss_keys() {
       {"loss.giou", number, "2", ">= 0", "Weight of the generalised IoU loss."},
       {"loss.gate", number, "1", ">= 0",
        "Weight of the gate's cross entropy (classes of an expert in the image or not)."},
+      {"loss.balance", number, "0.01", ">= 0", "Weight of the Switch balance loss of every layer's router (ffn)."},
+      {"loss.router_z", number, "0", ">= 0", "Weight of the mean squared log-sum-exp of the routers' logits (ffn)."},
+      {"loss.class_guided", number, "0", ">= 0",
+       "Weight of the routers' cross entropy between a matched query's expert and the group of its class (ffn)."},
       {"loss.normalize", text, "all", "all | expert",
        "Boxes of the window that an expert's losses are divided by: all, or those of its classes."},
       {"matcher.class", number, "2", ">= 0", "Weight of the focal class cost in the assignment."},
@@ -111,26 +122,48 @@ static void read_transformer(const Config& config, Options& out) {
   out.decoder.prior = config.number("model.prior");
 }
 
+static void read_ffn_experts(const Config& config, Options& out) {
+  out.class_groups = read_groups(config, out.classes);
+  const int64_t given = config.integer("model.experts.count"), groups = out.class_groups.size();
+  out.decoder.ffn_experts = given > 0 ? given : groups;
+  RouterOptions& router = out.decoder.ffn_router;
+  router.top_k = out.gate.top_k;
+  router.gate = parse_router_gate(config.text("model.experts.gate"));
+  router.temperature = out.gate.temperature;
+  router.logit_noise = out.gate.noise;
+  check_options(router, out.decoder.ffn_experts);
+  out.router_loss = {config.number("loss.balance"), config.number("loss.router_z"), config.number("loss.class_guided")};
+  if (out.router_loss.class_guided > 0 && out.decoder.ffn_experts != groups) {
+    config.fail_at("loss.class_guided", text("expected model.experts.count to be the ", groups,
+                                             " groups of model.experts.groups, got ", given));
+  }
+  if (out.decoder.ffn % router.top_k != 0) {
+    config.fail_at("model.decoder.ffn",
+                   text("expected a multiple of model.experts.top_k = ", router.top_k, ", got ", out.decoder.ffn));
+  }
+}
+
 static void read_experts(const Config& config, Options& out) {
   const std::string kind = config.text("model.experts.kind");
-  out.router.top_k = config.integer("model.experts.top_k");
-  out.router.threshold = config.number("model.experts.threshold");
-  out.router.noise = config.number("model.experts.noise");
+  out.gate.top_k = config.integer("model.experts.top_k");
+  out.gate.threshold = config.number("model.experts.threshold");
+  out.gate.noise = config.number("model.experts.noise");
   out.decoder.shared_layers = config.integer("model.experts.shared_layers");
   if (out.decoder.shared_layers >= out.decoder.layers) {
     config.fail_at("model.experts.shared_layers", text("expected fewer than the ", out.decoder.layers,
                                                        " decoder layers, got ", out.decoder.shared_layers));
   }
-  out.router.temperature = config.number("model.experts.temperature");
+  out.gate.temperature = config.number("model.experts.temperature");
   out.mixture = kind == "class_partitioned";
   out.groups = out.mixture ? read_groups(config, out.classes) : one_group(out.classes);
   out.queries = config.integer("model.experts.queries");
+  if (kind == "ffn") read_ffn_experts(config, out);
   if (kind == "dense_twin") out.queries = twin_queries(out);
-  if (kind == "none") out.queries = config.integer("model.queries");
+  if (kind == "none" || kind == "ffn") out.queries = config.integer("model.queries");
   if (!out.mixture) out.decoder.shared_layers = 0;
-  if (out.mixture && out.router.top_k > out.groups.size()) {
+  if (out.mixture && out.gate.top_k > out.groups.size()) {
     config.fail_at("model.experts.top_k",
-                   text("expected at most the ", out.groups.size(), " experts, got ", out.router.top_k));
+                   text("expected at most the ", out.groups.size(), " experts, got ", out.gate.top_k));
   }
 }
 
@@ -150,7 +183,7 @@ static void read_losses(const Config& config, Options& out) {
 
 int64_t twin_queries(const Options& options) {
   const int64_t layers = options.decoder.layers, shared = options.decoder.shared_layers;
-  const int64_t taken = options.queries * (shared + options.router.top_k * (layers - shared));
+  const int64_t taken = options.queries * (shared + options.gate.top_k * (layers - shared));
   return (taken + layers - 1) / layers;
 }
 

@@ -19,7 +19,7 @@ int64_t ceil_div(int64_t a, int64_t b) {
 class Geometry {
  public:
   Geometry(const Options& options, const std::vector<int64_t>& strides) : options_(options), strides_(strides) {
-    active_ = options.mixture ? std::min(options.router.top_k, options.groups.size()) : 1;
+    active_ = options.mixture ? std::min(options.gate.top_k, options.groups.size()) : 1;
   }
 
   int64_t cells(int64_t stride) const { return ceil_div(options_.height, stride) * ceil_div(options_.width, stride); }
@@ -94,6 +94,19 @@ bool of_expert(const std::string& name) {
   return false;
 }
 
+// What of a weight a query uses: of feed-forward experts those that it is routed to.
+struct FfnShare {
+  int64_t active = 1, all = 1;
+  bool bias = false;  // one row an expert, no product
+};
+
+FfnShare ffn_share(const Options& options, const std::string& name) {
+  const size_t at = name.find(".experts.");
+  if (options.decoder.ffn_experts == 0 || at == std::string::npos || name.ends_with(".router")) return {};
+  return {options.decoder.ffn_router.top_k, options.decoder.ffn_experts,
+          name.ends_with(".b1") || name.ends_with(".b2")};
+}
+
 size_t part_of(const std::string& name) {
   if (name.starts_with("backbone.")) return 0;
   if (name.starts_with("encoder.")) return 1;
@@ -114,10 +127,14 @@ std::string row(const PartCost& part) {
 }
 
 std::string experts_text(const Options& options) {
-  if (!options.mixture)
-    return text("one decoder of ", options.queries, " queries for ", options.classes.size(), " classes\n");
+  if (!options.mixture) {
+    std::string out = text("one decoder of ", options.queries, " queries for ", options.classes.size(), " classes\n");
+    if (options.decoder.ffn_experts == 0) return out;
+    return out + text(options.decoder.ffn_router.top_k, " of ", options.decoder.ffn_experts,
+                      " feed-forward experts a query in every decoder layer; their dense twin is kind: none\n");
+  }
   std::string out =
-      text(options.router.top_k, " of ", options.groups.size(), " experts of ", options.queries,
+      text(options.gate.top_k, " of ", options.groups.size(), " experts of ", options.queries,
            " queries per image; their dense twin has one decoder of ", twin_queries(options), " queries\n");
   for (size_t e = 0; e < options.groups.names.size(); ++e) {
     std::vector<std::string> names;
@@ -136,12 +153,14 @@ std::vector<PartCost> part_costs(const Options& options, const Network& network)
   for (const auto& item : network.named_parameters(true)) {
     const at::Tensor& weight = item.value();
     PartCost& part = parts[part_of(item.key())];
+    const FfnShare ffn = ffn_share(options, item.key());
     part.parameters += weight.numel();
+    part.active_parameters += weight.numel() * ffn.active / ffn.all;
+    if (weight.dim() == 3) part.multiply_adds += weight.numel() * ffn.active / ffn.all * geometry.queries();
     if (weight.dim() == 4) part.multiply_adds += weight.numel() * geometry.conv_rows(item.key(), weight.size(2));
-    if (weight.dim() == 2) part.multiply_adds += weight.numel() * geometry.linear_rows(item.key());
+    if (weight.dim() == 2 && !ffn.bias) part.multiply_adds += weight.numel() * geometry.linear_rows(item.key());
   }
   parts[1].multiply_adds += geometry.encoder_products();
-  for (PartCost& part : parts) part.active_parameters = part.parameters;
   PartCost& experts = parts[4];
   const int64_t all = options.groups.size();
   const int64_t shared = options.decoder.shared_layers, own = options.decoder.layers - shared;

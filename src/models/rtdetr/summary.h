@@ -13,7 +13,7 @@ struct PartCost {
 };
 
 // Convolutions, linear layers, attention products and the four taps of a deformable sample count; norms, activations
-// and biases do not. A mixture runs router.top_k experts.
+// and biases do not. A mixture runs gate.top_k experts.
 std::vector<PartCost> part_costs(const Options& options, const Network& network);
 
 std::string summary_text(const Options& options, const Network& network);

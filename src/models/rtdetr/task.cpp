@@ -3,6 +3,8 @@
 #include <ATen/ATen.h>
 #include <torch/nn/module.h>
 
+#include <deque>
+
 #include "base/error.h"
 #include "eval/coco.h"
 #include "models/rtdetr/draw.h"
@@ -96,8 +98,13 @@ class RtdetrTask : public Task {
   explicit RtdetrTask(const Config& config)
       : options_(read_options(config)), network_(std::make_shared<Network>(options_)) {
     if (options_.mixture) {
-      stats_ = std::make_unique<RoutingStats>("decoder.gate", "class_partitioned", "image", options_.groups.names,
-                                              options_.router.top_k, static_cast<int64_t>(options_.classes.size()));
+      stats_.emplace_back("decoder.gate", "class_partitioned", "image", options_.groups.names, options_.gate.top_k,
+                          classes());
+    }
+    if (options_.decoder.ffn_experts == 0) return;
+    for (int64_t i = 0; i < options_.decoder.layers; ++i) {
+      stats_.emplace_back(text("decoder.decoder.layers.", i, ".experts"), "ffn", "query", expert_names(),
+                          options_.decoder.ffn_router.top_k, classes());
     }
   }
 
@@ -120,8 +127,11 @@ class RtdetrTask : public Task {
   std::vector<LossTerm> forward(const Batch& batch, const ForwardContext& context) override {
     const Targets targets = targets_in(batch, "boxes", "labels", "offsets");
     const NetworkOutput output = network_->forward(batch.get("images"), &targets, context.rng);
-    record(output, class_counts(targets, classes()));
-    return losses(options_, output, targets, context);
+    std::vector<at::Tensor> token_classes;
+    std::vector<LossTerm> terms = losses(options_, output, targets, context, &token_classes);
+    if (options_.mixture) record_gate(output, class_counts(targets, classes()));
+    record_layers(output, token_classes);
+    return terms;
   }
 
   Batch predict(const Batch& batch) override {
@@ -129,7 +139,8 @@ class RtdetrTask : public Task {
     network_->eval();
     const at::Tensor& images = batch.get("images");
     const NetworkOutput output = network_->forward(images, nullptr, Rng(options_.seed, "predict"));
-    record(output, true_counts(batch));
+    if (options_.mixture) record_gate(output, true_counts(batch));
+    record_layers(output, {});
     const Detections best = best_detections(output, options_.groups, images.size(0), options_.max_detections);
     Batch out;
     out.set("boxes", original_boxes(best, batch));
@@ -145,7 +156,9 @@ class RtdetrTask : public Task {
   std::unique_ptr<Evaluator> evaluator() const override { return make_coco_evaluator(options_.classes); }
   torch::nn::Module& network() override { return *network_; }
   std::vector<RoutingStats*> routing() override {
-    return stats_ ? std::vector<RoutingStats*>{stats_.get()} : std::vector<RoutingStats*>{};
+    std::vector<RoutingStats*> out;
+    for (RoutingStats& stats : stats_) out.push_back(&stats);
+    return out;
   }
   std::vector<std::string> class_names() const override { return options_.classes; }
   std::string summary() const override { return summary_text(options_, *network_); }
@@ -180,16 +193,36 @@ class RtdetrTask : public Task {
     return counts;
   }
 
-  void record(const NetworkOutput& output, const at::Tensor& counts) {
-    if (!stats_) return;
-    const at::Tensor p = output.routing.probabilities.detach().to(at::kFloat);
+  // With one expert for each group it has the group's name.
+  std::vector<std::string> expert_names() const {
+    if (options_.decoder.ffn_experts == options_.class_groups.size()) return options_.class_groups.names;
+    std::vector<std::string> names;
+    for (int64_t e = 0; e < options_.decoder.ffn_experts; ++e) names.push_back(text("expert ", e));
+    return names;
+  }
+
+  void record_gate(const NetworkOutput& output, const at::Tensor& counts) {
+    const at::Tensor p = output.gate.probabilities.detach().to(at::kFloat);
     const at::Tensor distribution = p / p.sum(1, /*keepdim=*/true).clamp_min(1e-12);
-    stats_->record({distribution, p, output.routing.chosen, output.routing.computed, {}, counts});
+    stats_.front().record({distribution, p, output.gate.chosen, output.gate.computed, {}, counts});
+  }
+
+  // token_classes: by layer, the class of each token or -1; empty: not known.
+  void record_layers(const NetworkOutput& output, const std::vector<at::Tensor>& token_classes) {
+    if (options_.decoder.ffn_experts == 0) return;
+    const std::vector<Routing>& routings = output.experts.front().routings;
+    for (size_t i = 0; i < routings.size(); ++i) {
+      at::Tensor counts;
+      if (i < token_classes.size()) {
+        counts = token_classes[i].unsqueeze(1).eq(at::arange(classes(), at::kLong)).to(at::kLong);
+      }
+      stats_[i].record(routing_record(routings[i], counts));
+    }
   }
 
   Options options_;
   std::shared_ptr<Network> network_;
-  std::unique_ptr<RoutingStats> stats_;
+  std::deque<RoutingStats> stats_;  // the session keeps pointers to them
 };
 
 }  // namespace

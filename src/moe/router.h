@@ -4,7 +4,7 @@
 //
 // All arithmetic is float32, float64 for float64 inputs, also under autocast: exact ties are common in bfloat16 logits.
 // Ties go to the lowest index. Padded tokens (valid = false) choose nothing, whatever their logits hold, and no other
-// token's result depends on them; zero tokens are allowed. Tensors are on the CPU.
+// token's result depends on them (noise is drawn by row); zero tokens are allowed. Tensors are on the CPU.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -24,8 +24,8 @@ enum class RouterScore { softmax, sigmoid, sqrt_softplus };
 
 // top_k: each token takes its best k experts. expert_choice: each expert takes its best k * T / E tokens (Zhou et al.
 // 2022), a token gets 0 to E experts, and the others of its batch decide which. hash: a fixed table from the token's
-// key (Roller et al. 2021). balanced: tokens in turn, counts differ by one at most. The last two learn nothing: gates 1
-// / k.
+// key (Roller et al. 2021). balanced: tokens in turn, counts differ by one at most. The last two learn nothing, their
+// gates are 1/k.
 enum class RouterChoice { top_k, expert_choice, hash, balanced };
 
 // The gate of a chosen expert. raw: its score (Switch, V-MoE). renormalized: score / sum over the chosen (Mixtral, and

@@ -60,11 +60,16 @@ bool transposed(const at::Tensor& x) {
   return x.stride(0) == 1 && x.stride(1) == x.size(0);
 }
 
-// What oneDNN takes, and where it is faster: LibTorch draws the same line for its own small products.
 bool suits_onednn(const at::Tensor& a, const at::Tensor& out) {
-  constexpr int64_t smallest = 16 * 16 * 16;
   const bool type = a.scalar_type() == at::kFloat || a.scalar_type() == at::kBFloat16;
-  return type && a.is_cpu() && (out.is_contiguous() || transposed(out)) && out.numel() * a.size(1) > smallest;
+  return type && a.is_cpu() && (out.is_contiguous() || transposed(out));
+}
+
+// A call of oneDNN through LibTorch costs some 20 us before it multiplies; MKL does 2^21 multiply-adds in that time.
+GemmBackend backend_for(const at::Tensor& a, const at::Tensor& b) {
+  constexpr int64_t smallest = int64_t{1} << 21;
+  const bool matrices = a.dim() == 2 && b.dim() == 2;  // else gemm_by() reports it
+  return matrices && a.numel() * b.size(1) >= smallest ? backend_of_process() : GemmBackend::mkl;
 }
 
 // A dense matrix with the strides of one: that of a dimension of size 1 may be anything before.
@@ -117,7 +122,7 @@ void gemm_by(GemmBackend backend, const at::Tensor& a, const at::Tensor& b, at::
 }
 
 void gemm(const at::Tensor& a, const at::Tensor& b, at::Tensor& out, bool accumulate) {
-  gemm_by(backend_of_process(), a, b, out, accumulate);
+  gemm_by(backend_for(a, b), a, b, out, accumulate);
 }
 
 int64_t gemm_rows(int64_t rows) {

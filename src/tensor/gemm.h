@@ -21,7 +21,7 @@ void gemm(const at::Tensor& a, const at::Tensor& b, at::Tensor& out, bool accumu
 int64_t gemm_rows(int64_t rows);
 
 enum class GemmBackend {
-  onednn,  // float32 and bfloat16 by oneDNN, other types as below
+  onednn,  // float32 and bfloat16 by oneDNN, other types and outs of neither dense order as below
   mkl      // at::mm: MKL in LibTorch's official builds; it has its own rule for bfloat16
 };
 
@@ -29,10 +29,11 @@ enum class GemmBackend {
 // a property of the CPU, not a measurement, so that two runs give the same bits. MOE_ERR_CONFIG, MOE_ERR_UNSUPPORTED.
 GemmBackend choose_gemm_backend(const char* setting);
 
-// gemm() by a named backend.
+// gemm() by a named backend. gemm() itself leaves small products to at::mm.
 void gemm_by(GemmBackend backend, const at::Tensor& a, const at::Tensor& b, at::Tensor& out, bool accumulate = false);
 
 // What gemm() uses in this process, one line: "oneDNN for float32 and bfloat16, MKL for the rest (MOE_GEMM: auto)".
+// MOE_ERR_CONFIG and MOE_ERR_UNSUPPORTED, as the first gemm().
 std::string gemm_backend_text();
 
 }  // namespace moe

@@ -208,24 +208,39 @@ MOE_INLINE void backward_range(const ActivationRows<T, A>& in, const ActivationG
   }
 }
 
+// sum[i] += the weighted sum of four rows
+template <typename T, typename A>
+MOE_INLINE void add_four(const T* rows, int64_t stride, const A* weights, A* sum, int64_t n) {
+  const A one[4] = {1, 1, 1, 1};
+  const A* w = weights ? weights : one;
+  const T *r0 = rows, *r1 = r0 + stride, *r2 = r1 + stride, *r3 = r2 + stride;
+  for (int64_t i = 0; i < n; ++i) {
+    sum[i] += (w[0] * load(r0, i) + w[1] * load(r1, i)) + (w[2] * load(r2, i) + w[3] * load(r3, i));
+  }
+}
+
 // Rows are summed in groups of 64, then the groups: a long plain sum loses digits in float.
 template <typename T, typename A>
 MOE_INLINE void sum_range(const ColumnSums<T, A>& in, A* out, int64_t begin, int64_t end) {
   constexpr int64_t group = 64;
-  A total[block], part[block];
-  for (int64_t start = begin, n = 0; start < end; start += n) {
-    n = std::min(block, end - start);
-    for (int64_t i = 0; i < n; ++i) total[i] = 0;
-    for (int64_t first = 0; first < in.count; first += group) {
+  A part[block];
+  for (int64_t i = begin; i < end; ++i) out[i] = 0;
+  for (int64_t first = 0; first < in.count; first += group) {
+    const int64_t last = std::min(first + group, in.count);
+    for (int64_t start = begin, n = 0; start < end; start += n) {
+      n = std::min(block, end - start);
       for (int64_t i = 0; i < n; ++i) part[i] = 0;
-      for (int64_t row = first; row < std::min(first + group, in.count); ++row) {
+      int64_t row = first;
+      for (; row + 4 <= last; row += 4) {
+        add_four(in.rows + row * in.stride + start, in.stride, offset(in.weights, row), part, n);
+      }
+      for (; row < last; ++row) {
         const T* from = in.rows + row * in.stride + start;
         const A weight = in.weights ? in.weights[row] : A(1);
         for (int64_t i = 0; i < n; ++i) part[i] += weight * load(from, i);
       }
-      for (int64_t i = 0; i < n; ++i) total[i] += part[i];
+      for (int64_t i = 0; i < n; ++i) out[start + i] += part[i];
     }
-    for (int64_t i = 0; i < n; ++i) out[start + i] = total[i];
   }
 }
 

@@ -300,9 +300,10 @@ MOE_API moe_status moe_loader_create_files(const moe_config *config, const char 
  * out. Errors: MOE_ERR_DATA (more than data.max_broken in an epoch); the next call tries the same batch again. Since 0.1 */
 MOE_API moe_status moe_loader_next(moe_loader *loader, moe_batch *batch);
 
-/* Tells `log_fn` of every sample that cannot be read and why, and of odd annotations; at once of what was found when the loader
- * was made. It is called within this function and moe_loader_next() only. log_fn: NULL for silence, as at first. user: handed on
- * to it. Since 0.1 */
+/* Tells `log_fn` of every sample that cannot be read and why, and of odd annotations; at once of the annotations noted since the
+ * loader was made. It is called within this function, moe_loader_next() and moe_session_evaluate() only, never from a worker
+ * thread. log_fn: NULL for silence, as at first; broken samples of that time are counted, not told later. user: handed on to it;
+ * must live until the loader is freed or has another log. Errors: MOE_ERR_INVALID_ARGUMENT (loader is NULL). Since 0.1 */
 MOE_API moe_status moe_loader_set_log(moe_loader *loader, moe_log_fn log_fn, void *user);
 
 /* Samples in the split and batches in one epoch. Each out-pointer may be NULL. Since 0.1 */
@@ -465,7 +466,7 @@ typedef struct moe_layer_info {
   int32_t top_k;   /* experts per token, at most */
   int32_t classes; /* rows of the class table; 0: the layer keeps none */
   char name[64];   /* module path, "decoder.gate" */
-  char kind[32];   /* "class_partitioned" ... */
+  char kind[32];   /* "class_partitioned", "ffn" */
   char unit[16];   /* "image", "query" ... */
 } moe_layer_info;
 #define MOE_LAYER_INFO_INIT {sizeof(moe_layer_info), 0, 0, 0, {0}, {0}, {0}}
@@ -511,7 +512,8 @@ MOE_API moe_status moe_session_expert_stats(const moe_session *session, int32_t 
 /* Numbers of the layer as a whole. Since 0.1 */
 MOE_API moe_status moe_session_layer_stats(const moe_session *session, int32_t layer, int32_t window, moe_layer_stat *out);
 
-/* Fills `counts` with classes x experts assignments, row-major: how often a token of class y went to expert e. capacity and
+/* Fills `counts` with classes x experts assignments, row-major: how often a token of class y went to expert e. A query has a class
+ * in training only, that of the object it was matched with: of an "ffn" layer MOE_WINDOW_LAST_EVAL holds zeros. capacity and
  * count in elements. Errors: MOE_ERR_UNSUPPORTED (moe_layer_info.classes is 0). Since 0.1 */
 MOE_API moe_status moe_session_class_routing(const moe_session *session, int32_t layer, int32_t window, int64_t *counts,
                                              size_t capacity, size_t *count);

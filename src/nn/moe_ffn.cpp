@@ -11,9 +11,9 @@ MoeFfn::MoeFfn(const MoeFfnOptions& options) : options_(options) {
   const int64_t inner = is_gated(options.activation) ? 2 * options.ffn : options.ffn;
   router_ = register_parameter("router", unset({options.experts, options.dim}));
   w1_ = register_parameter("w1", unset({options.experts, inner, options.dim}));
-  b1_ = register_parameter("b1", unset({options.experts, inner}));
+  b1_ = register_parameter("bias1", unset({options.experts, inner}));
   w2_ = register_parameter("w2", unset({options.experts, options.dim, options.ffn}));
-  b2_ = register_parameter("b2", unset({options.experts, options.dim}));
+  b2_ = register_parameter("bias2", unset({options.experts, options.dim}));
 }
 
 MoeFfn::Output MoeFfn::forward(const at::Tensor& x, const at::Tensor& valid, const std::optional<Rng>& noise) const {

@@ -1,4 +1,5 @@
-// A mixture of feed-forward experts in the place of a transformer block's FFN: linear router, top-k choice, experts
+// A mixture of feed-forward experts in the place of a transformer block's FFN (Shazeer et al. 2017; Fedus et al.,
+// Switch Transformers, 2021): linear router, top-k choice, experts
 // over sorted rows. Each token costs its k experts. The losses of the router are the caller's: the routing is returned.
 #pragma once
 
@@ -31,7 +32,8 @@ class MoeFfn : public Module {
   // x [T, dim]; valid [T] bool or undefined; noise: the stream of the router's noise in training, none: no noise.
   Output forward(const at::Tensor& x, const at::Tensor& valid, const std::optional<Rng>& noise) const;
 
-  // Router N(0, 0.02²); every expert starts as a linear pair of its own (xavier), biases 0.
+  // Router N(0, 0.02²), as transformers' mixture models; every expert starts as a linear pair of its own (xavier),
+  // biases 0.
   void init_own(const ParameterInit& init) override;
 
  private:

@@ -16,7 +16,7 @@ Patterns::Patterns(const Config& config, const std::string& key, const std::stri
       expressions_.emplace_back(pattern);
       texts_.push_back(pattern);
     } catch (const std::regex_error& error) {
-      config.fail_at(key, text("expected regular expressions, got ", quoted(pattern), " (", error.what(), ")"));
+      config.fail_at(key, text("expected regular expressions, got ", quote(pattern), " (", error.what(), ")"));
     }
   }
 }
@@ -32,7 +32,7 @@ void Patterns::check_used(const Config& config, const std::vector<std::string>& 
   for (size_t i = 0; i < expressions_.size(); ++i) {
     const auto found = [&](const std::string& name) { return std::regex_search(name, expressions_[i]); };
     if (std::any_of(names.begin(), names.end(), found)) continue;
-    config.fail_at(key_, text("expected a pattern that fits a parameter, ", quoted(texts_[i]), " fits none"));
+    config.fail_at(key_, text("expected a pattern that fits a parameter, ", quote(texts_[i]), " fits none"));
   }
 }
 

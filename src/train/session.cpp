@@ -58,6 +58,11 @@ Session::Session(Config config, Log log, const std::vector<std::string>* pretrai
   }
 }
 
+// Biases of stacked experts have a row an expert, so the rank alone does not tell them.
+static bool is_norm_or_bias(const std::string& name, const at::Tensor& tensor) {
+  return tensor.dim() <= 1 || name.substr(name.rfind('.') + 1).starts_with("bias");
+}
+
 void Session::freeze(std::vector<NamedParameter>& trained) const {
   const Patterns frozen(config_, "train.freeze");
   std::vector<std::string> names;
@@ -66,7 +71,7 @@ void Session::freeze(std::vector<NamedParameter>& trained) const {
     const bool is_frozen = frozen.match(name) || !tensor.requires_grad();
     at::Tensor(tensor).requires_grad_(!is_frozen);
     const bool loaded = std::find(pretrained_.begin(), pretrained_.end(), name) != pretrained_.end();
-    if (!is_frozen) trained.push_back({name, tensor, tensor.dim() <= 1, loaded});
+    if (!is_frozen) trained.push_back({name, tensor, is_norm_or_bias(name, tensor), loaded});
   }
   frozen.check_used(config_, names);
   if (trained.empty()) config_.fail_at("train.freeze", "expected at least one parameter to train, all are frozen");

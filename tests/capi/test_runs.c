@@ -75,8 +75,8 @@ static void a_loader_gives_every_sample_once(void** state) {
   moe_batch_free(batch);
 }
 
-static void keep_line(int32_t level, const char* message, void* user) {
-  CHECK(level == MOE_LOG_WARNING);
+static void keep_warning(int32_t level, const char* message, void* user) {
+  if (level < MOE_LOG_WARNING) return;
   char* lines = user;
   strncat(lines, message, 1000 - strlen(lines));
 }
@@ -106,7 +106,7 @@ static void a_loader_tells_what_it_cannot_read(void** state) {
   CHECK(truncate(name, size / 2) == 0);
 
   OK(moe_loader_create(own, "val", &loader));
-  OK(moe_loader_set_log(loader, keep_line, lines));
+  OK(moe_loader_set_log(loader, keep_warning, lines));
   while (moe_loader_next(loader, batch) == MOE_OK) {
   }
   OK(moe_loader_broken(loader, &broken));

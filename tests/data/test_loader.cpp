@@ -37,7 +37,10 @@ class NumberSource : public Source {
   std::vector<std::string> class_names() const override { return {}; }
 
   std::atomic<int64_t> fatal{-1};
+  std::vector<Note> take_notes() const override { return std::exchange(notes, {}); }
+
   mutable std::atomic<int> threads_at_work{0};
+  mutable std::vector<Note> notes;
 
  private:
   int64_t size_;
@@ -128,6 +131,18 @@ static void test_left_out_in_evaluation(void**) {
   CHECK(loader.next()->get("values").size(0) == 3);
   CHECK(loader.next()->get("values").select(1, 0).equal(at::tensor({8, 9}, at::kLong)));  // the second batch is empty
   CHECK(!loader.next() && loader.broken() == 5);
+}
+
+static void test_notes_wait_for_a_log(void**) {
+  const auto source = std::make_shared<NumberSource>(12);
+  source->notes = {{MOE_LOG_WARNING, "odd annotation"}};
+  Loader loader(source, options(false, 0), Log());
+  loader.next();
+  std::vector<std::string> lines;
+  const Log log = [&](int32_t, const std::string& line) { lines.push_back(line); };
+  loader.set_log(log);
+  loader.set_log(log);
+  CHECK(lines == std::vector<std::string>({"odd annotation"}));
 }
 
 static void test_broken_lines_come_on_the_calling_thread_in_order(void**) {
@@ -237,6 +252,7 @@ int main() {
       cmocka_unit_test(test_epochs),
       cmocka_unit_test(test_seek_is_exact),
       cmocka_unit_test(test_left_out_in_evaluation),
+      cmocka_unit_test(test_notes_wait_for_a_log),
       cmocka_unit_test(test_broken_lines_come_on_the_calling_thread_in_order),
       cmocka_unit_test(test_limit),
       cmocka_unit_test(test_other_errors_travel_in_order),

@@ -1,8 +1,10 @@
-// Class-partitioned experts: class tables, the gate's choice, one expert with all classes against the dense decoder,
-// experts that are ruled out, exact accumulation, and the defects of the first implementation that must not come back.
+// Experts of both kinds. Class-partitioned: class tables, the gate's choice, shared layers, one expert against the
+// dense decoder, ruled-out experts, exact accumulation, and defects that must not come back. Feed-forward: one expert
+// against the dense layer, router losses, settings, cost.
 #include "models/rtdetr/losses.h"
 #include "models/rtdetr/network.h"
 #include "models/rtdetr/postprocess.h"
+#include "models/rtdetr/summary.h"
 #include "models/rtdetr/task.h"
 #include "rtdetr_golden.h"
 #include "tensor/batch.h"
@@ -10,6 +12,8 @@
 using namespace moe::rtdetr;
 using moe::Batch;
 using moe::Config;
+
+using Settings = std::vector<std::pair<std::string, std::string>>;
 
 static moe::Schema lookup(const std::string&) {
   using enum moe::KeyType;
@@ -23,7 +27,7 @@ static moe::Schema lookup(const std::string&) {
 }
 
 // A small mixture; more settings as YAML lines.
-static Config config_with(const std::vector<std::pair<std::string, std::string>>& settings) {
+static Config config_with(const Settings& settings) {
   Config out = Config::parse(
       "task: rtdetr\n"
       "model:\n"
@@ -39,7 +43,7 @@ static Config config_with(const std::vector<std::pair<std::string, std::string>>
   return out;
 }
 
-static Options options_with(const std::vector<std::pair<std::string, std::string>>& settings = {}) {
+static Options options_with(const Settings& settings = {}) {
   return read_options(config_with(settings));
 }
 
@@ -251,12 +255,10 @@ static void test_matches_of_an_expert(void**) {
   CHECK(!matches_of({}, all, {4}, {0}).target.defined());
 }
 
-static const std::vector<std::pair<std::string, std::string>> ffn = {
-    {"model.experts.kind", "ffn"}, {"model.queries", "12"}, {"model.denoising.queries", "6"}};
+static const Settings ffn = {{"model.experts.kind", "ffn"}, {"model.queries", "12"}, {"model.denoising.queries", "6"}};
 
-static std::vector<std::pair<std::string, std::string>> ffn_with(
-    const std::vector<std::pair<std::string, std::string>>& more) {
-  std::vector<std::pair<std::string, std::string>> all = ffn;
+static Settings ffn_with(const Settings& more) {
+  Settings all = ffn;
   all.insert(all.end(), more.begin(), more.end());
   return all;
 }
@@ -271,7 +273,7 @@ static void test_one_ffn_expert_is_the_dense_layer(void**) {
   const at::NoGradGuard no_grad;
   const auto from = dense.named_parameters();
   const std::map<std::string, std::string> part_of = {
-      {"w1", "linear1.weight"}, {"b1", "linear1.bias"}, {"w2", "linear2.weight"}, {"b2", "linear2.bias"}};
+      {"w1", "linear1.weight"}, {"bias1", "linear1.bias"}, {"w2", "linear2.weight"}, {"bias2", "linear2.bias"}};
   for (const auto& item : mixture.named_parameters()) {
     const size_t at = item.key().find("experts.");
     if (at == std::string::npos) {
@@ -307,6 +309,34 @@ static void test_ffn_experts_learn(void**) {
     CHECK(with_class == 2 * (4 + groups * 4));  // matched queries and denoising positives, two experts each
   }
   task->predict(batch_of({1}, {0}));
+
+  const auto plain = create(config_with(ffn_with({{"loss.balance", "0"}})));
+  step(*plain, {batch_of({3, 1}, {0, 3, 1})});
+  for (const std::string layer : {"0", "1"}) {
+    CHECK(gradient(*plain, "decoder.decoder.layers." + layer + ".experts.router") > 0);
+  }
+}
+
+static PartCost costs(const Options& options) {
+  const Network network(options);
+  PartCost sum;
+  for (const PartCost& part : part_costs(options, network)) {
+    sum.parameters += part.parameters;
+    sum.active_parameters += part.active_parameters;
+    sum.multiply_adds += part.multiply_adds;
+  }
+  return sum;
+}
+
+// A query costs what it costs without experts, and the routers.
+static void test_cost_of_ffn_experts(void**) {
+  const PartCost with = costs(options_with(ffn_with({{"model.experts.count", "4"}})));
+  const PartCost plain = costs(options_with({{"model.experts.kind", "none"}, {"model.queries", "12"}}));
+  const int64_t hidden = 32, layers = 2, experts = 4, queries = 12;
+  CHECK(with.multiply_adds - plain.multiply_adds == layers * experts * hidden * queries);
+  CHECK(with.active_parameters - plain.active_parameters ==
+        layers * (experts * hidden + hidden));  // and a second bias2
+  CHECK(with.parameters > with.active_parameters);
 }
 
 static void test_ffn_settings(void**) {
@@ -314,7 +344,9 @@ static void test_ffn_settings(void**) {
   const auto fails = [](const char* part, const char* key, const char* value) {
     CHECK_ERROR(MOE_ERR_CONFIG, part, options_with(ffn_with({{key, value}})));
   };
-  fails("top_k", "model.experts.top_k", "4");
+  fails("model.experts.top_k: expected at most the 3 experts, got 4", "model.experts.top_k", "4");
+  fails("expected raw with model.experts.top_k = 1", "model.experts.top_k", "1");
+  fails("model.experts.shared_layers: expected 0", "model.experts.shared_layers", "1");
   fails("expected a multiple of model.experts.top_k = 3, got 32", "model.experts.top_k", "3");
   const auto guided = [] { options_with(ffn_with({{"loss.class_guided", "0.1"}, {"model.experts.count", "4"}})); };
   CHECK_ERROR(MOE_ERR_CONFIG, "expected model.experts.count to be the 3 groups", guided());
@@ -379,7 +411,7 @@ static void test_no_objects(void**) {
 // nothing but rounding differs.
 static void test_accumulation_is_exact(void**) {
   const Batch whole = batch_of({0, 0, 7, 1, 2, 0, 1, 12}, {0, 3, 1, 5, 0});
-  const std::vector<std::vector<std::pair<std::string, std::string>>> variants = {
+  const std::vector<Settings> variants = {
       {{"loss.normalize", "all"}}, {{"loss.normalize", "expert"}}, {{"model.experts.shared_layers", "1"}}};
   for (const auto& settings : variants) {
     std::map<std::string, double> values[2];
@@ -506,6 +538,7 @@ int main() {
       cmocka_unit_test(test_matches_of_an_expert),
       cmocka_unit_test(test_one_ffn_expert_is_the_dense_layer),
       cmocka_unit_test(test_ffn_experts_learn),
+      cmocka_unit_test(test_cost_of_ffn_experts),
       cmocka_unit_test(test_ffn_settings),
       cmocka_unit_test(test_ruled_out_experts_are_not_computed),
       cmocka_unit_test(test_truth_is_always_computed),

@@ -113,11 +113,11 @@ class DecoderLayer : public nn::Module {
   std::shared_ptr<nn::MsDeformAttn> cross_attn_;
   std::shared_ptr<nn::LayerNorm> norm2_;
   std::shared_ptr<nn::LayerNorm> norm3_;
-  std::shared_ptr<nn::Linear> linear1_, linear2_;  // or
+  std::shared_ptr<nn::Linear> linear1_, linear2_;  // without experts_
   std::shared_ptr<nn::MoeFfn> experts_;
 };
 
-DecoderState rows_of(const DecoderState& state, const at::Tensor& rows) {
+DecoderState select_rows(const DecoderState& state, const at::Tensor& rows) {
   const auto pick = [&](const at::Tensor& x) { return x.defined() ? x.index_select(0, rows) : x; };
   return {pick(state.content), pick(state.box), pick(state.uncut), state.blocked, rows, pick(state.valid), state.noise};
 }

@@ -74,7 +74,7 @@ struct DecoderState {
   std::vector<Routing> routings = {};  // of the layers passed, when they have feed-forward experts; tokens [G * Q]
 };
 // The rows [G'] alone, which become the image index.
-DecoderState rows_of(const DecoderState& state, const at::Tensor& rows);
+DecoderState select_rows(const DecoderState& state, const at::Tensor& rows);
 
 class DecoderLayer;
 

@@ -55,8 +55,8 @@ std::vector<int64_t> rows_of(const at::Tensor& mask, int64_t expert);  // images
 at::Tensor best_scores(const at::Tensor& scores, const ExpertGroups& groups);
 
 // An expert is as probable as the best-scored object of its classes, scaled, and corrected by what the whole picture
-// shows: average and maximum of every encoder map through two linear layers. Starts at one half while all scores are at
-// their prior.
+// shows: average and maximum of every encoder map through two linear layers. Starts near one half while all scores are
+// at their prior.
 class Gate : public nn::Mlp {
  public:
   Gate(int64_t hidden, int64_t levels, int64_t experts, double prior);

@@ -171,7 +171,7 @@ NetworkOutput MixtureDecoder::forward(const std::vector<at::Tensor>& maps, const
   for (int64_t e = 0; e < groups_.size(); ++e) {
     const std::vector<int64_t> images = gate_ ? rows_of(out.gate.computed, e) : all_rows(maps[0].size(0));
     if (images.empty()) continue;
-    DecoderState own = gate_ ? rows_of(state, at::tensor(images)) : state;
+    DecoderState own = gate_ ? select_rows(state, at::tensor(images)) : state;
     out.experts.push_back({run(stacks_[e], own, value, memory.levels, out.denoising.queries), e, images});
   }
   return out;

@@ -25,14 +25,16 @@ struct Options {
   BackboneOptions backbone;
   EncoderOptions encoder;  // in_channels are filled in by the network
   DecoderOptions decoder;
-  int64_t queries = 300;  // of one decoder, so of one expert
+  int64_t queries = 300;  // selected in an image; every expert decodes all of them
   bool mixture = false;   // false: one decoder for all classes and no gate
   ExpertGroups groups;    // a mixture's experts, or one group of all classes
   GateOptions gate;
   DenoisingOptions denoising;
   LossOptions loss;
   RouterLossOptions router_loss;
-  ExpertGroups class_groups;          // class_guided: the classes of each feed-forward expert
+  // ffn: groups of classes; how many experts a layer has without model.experts.count, and what class_guided teaches
+  // them
+  ExpertGroups class_groups;
   double gate_loss = 1;               // weight of the gate's cross entropy
   bool normalize_by_expert = false;   // divide an expert's loss by its own boxes, not by all of the window
   int64_t max_detections = 300;       // per image

@@ -24,11 +24,12 @@ static Schema network_keys() {
       {"model.decoder.layers", integer, "3", ">= 1", "Decoder layers."},
       {"model.decoder.ffn", integer, "1024", ">= 1", "Hidden units of a decoder layer."},
       {"model.decoder.points", integer, "4", ">= 1", "Sampling points of a head on each level."},
-      {"model.queries", integer, "300", ">= 1", "Object queries of a model without experts."},
+      {"model.queries", integer, "300", ">= 1",
+       "Object queries of a model with one decoder (experts.kind: none or ffn)."},
       {"model.prior", number, "0.01", "> 0, < 1", "Probability that every class score starts with."},
       {"model.max_detections", integer, "300", ">= 1", "Detections given per image, best first."},
       {"model.denoising.queries", integer, "100", ">= 0",
-       "Positive denoising queries an image (of an expert) gets, about; 0: no denoising."},
+       "Positive denoising queries an image gets, about; 0: no denoising."},
       {"model.denoising.label_noise", number, "0.5", ">= 0, <= 1",
        "Half of this share of denoised labels is drawn anew."},
       {"model.denoising.box_noise", number, "1.0", ">= 0, <= 2",
@@ -40,9 +41,8 @@ static Schema expert_keys() {
   using enum KeyType;
   return {
       {"model.experts.kind", text, "none", "none | ffn | class_partitioned | dense_twin",
-       "none: one decoder; ffn: experts in the place of every decoder layer's feed-forward part, as many multiply-adds "
-       "as "
-       "none; class_partitioned: a decoder for each group of classes behind a gate; dense_twin: one "
+       "none: one decoder; ffn: experts in the place of every decoder layer's feed-forward part, the multiply-adds of "
+       "none and a router's; class_partitioned: a decoder for each group of classes behind a gate; dense_twin: one "
        "decoder with as many queries as make its layers cost what the experts of an image cost together."},
       {"model.experts.groups", text, "by_class", "by_class | by_complexity | by_size | custom",
        "Classes of each expert: one class (A), vehicles/people/two_wheelers (B), large/medium/small (C), or the "
@@ -55,7 +55,8 @@ static Schema expert_keys() {
       {"model.experts.gate", text, "renormalized", "raw | renormalized | softmax", "ffn: gate weights of the chosen."},
       {"model.experts.shared_layers", integer, "0", ">= 0",
        "First decoder layers, one stack for all classes before the experts; fewer than model.decoder.layers."},
-      {"model.experts.queries", integer, "100", ">= 1, <= 100000", "Object queries of one expert."},
+      {"model.experts.queries", integer, "100", ">= 1, <= 100000",
+       "Object queries of an image, which each of its experts decodes (class_partitioned, dense_twin)."},
       {"model.experts.threshold", number, "0.05", ">= 0, <= 1",
        "Gate probability below which an expert is left out; the most probable one is always computed."},
       {"model.experts.noise", number, "0", ">= 0",
@@ -131,7 +132,19 @@ static void read_ffn_experts(const Config& config, Options& out) {
   router.gate = parse_router_gate(config.text("model.experts.gate"));
   router.temperature = out.gate.temperature;
   router.logit_noise = out.gate.noise;
-  check_options(router, out.decoder.ffn_experts);
+  const int64_t experts = out.decoder.ffn_experts;
+  if (router.top_k > experts) {
+    config.fail_at("model.experts.top_k", text("expected at most the ", experts, " experts, got ", router.top_k));
+  }
+  if (router.top_k == 1 && experts > 1 && router.gate != RouterGate::raw) {
+    config.fail_at("model.experts.gate",
+                   text("expected raw with model.experts.top_k = 1, where any other gate is always 1, got ",
+                        config.text("model.experts.gate")));
+  }
+  if (out.decoder.shared_layers > 0) {
+    config.fail_at("model.experts.shared_layers",
+                   text("expected 0 with model.experts.kind = ffn, got ", out.decoder.shared_layers));
+  }
   out.router_loss = {config.number("loss.balance"), config.number("loss.router_z"), config.number("loss.class_guided")};
   if (out.router_loss.class_guided > 0 && out.decoder.ffn_experts != groups) {
     config.fail_at("loss.class_guided", text("expected model.experts.count to be the ", groups,

@@ -103,8 +103,7 @@ struct FfnShare {
 FfnShare ffn_share(const Options& options, const std::string& name) {
   const size_t at = name.find(".experts.");
   if (options.decoder.ffn_experts == 0 || at == std::string::npos || name.ends_with(".router")) return {};
-  return {options.decoder.ffn_router.top_k, options.decoder.ffn_experts,
-          name.ends_with(".b1") || name.ends_with(".b2")};
+  return {options.decoder.ffn_router.top_k, options.decoder.ffn_experts, name.find(".bias") != std::string::npos};
 }
 
 size_t part_of(const std::string& name) {
@@ -167,7 +166,7 @@ std::vector<PartCost> part_costs(const Options& options, const Network& network)
   parts[2].multiply_adds += geometry.decoder_products(shared);
   experts.multiply_adds =
       (experts.multiply_adds * geometry.active()) / all + geometry.active() * geometry.decoder_products(own);
-  experts.active_parameters = experts.parameters * geometry.active() / all;
+  experts.active_parameters = experts.active_parameters * geometry.active() / all;
   if (!options.mixture) parts.erase(parts.begin() + 3);
   return parts;
 }

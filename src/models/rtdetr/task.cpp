@@ -193,9 +193,9 @@ class RtdetrTask : public Task {
     return counts;
   }
 
-  // With one expert for each group it has the group's name.
+  // Only experts that are taught a group of classes have its name.
   std::vector<std::string> expert_names() const {
-    if (options_.decoder.ffn_experts == options_.class_groups.size()) return options_.class_groups.names;
+    if (options_.router_loss.class_guided > 0) return options_.class_groups.names;
     std::vector<std::string> names;
     for (int64_t e = 0; e < options_.decoder.ffn_experts; ++e) names.push_back(text("expert ", e));
     return names;

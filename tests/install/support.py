@@ -85,7 +85,7 @@ def train(folder, command, program):
 
 
 def fresh_folder(name):
-    folder = BINARY / "tests" / name
+    folder = BINARY / "tests" / "scratch" / name
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     return folder

@@ -16,7 +16,7 @@ LIBTORCH = {"libtorch_cpu.so", "libc10.so"}
 class InstalledTree(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.work = fresh_folder("install")
+        cls.work = fresh_folder("installed_tree")
         cls.addClassCleanup(shutil.rmtree, cls.work)
         run("cmake", "--install", BINARY, "--prefix", cls.work / "first")
         cls.prefix = cls.work / "moved here" / "libmoe"

@@ -27,7 +27,7 @@ def package(work, generator, suffix):
 
 class Packages(unittest.TestCase):
     def setUp(self):
-        self.work = fresh_folder("package")
+        self.work = fresh_folder("packages")
         self.addCleanup(shutil.rmtree, self.work)
 
     def check_libraries(self, tree, system):

@@ -5,7 +5,7 @@
 
 #include "base/files.h"
 #include "data/detection_set.h"
-#include "data/json_file.h"
+#include "base/json_file.h"
 
 namespace moe {
 

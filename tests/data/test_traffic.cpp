@@ -9,7 +9,7 @@
 
 #include "base/files.h"
 #include "data/data_support.h"
-#include "data/json_file.h"
+#include "base/json_file.h"
 #include "data/synth/geometry.h"
 #include "support/test.h"
 

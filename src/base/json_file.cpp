@@ -1,5 +1,5 @@
 // JSON text by nlohmann-json, with errors placed by line and column (syntax) or key path (content).
-#include "data/json_file.h"
+#include "base/json_file.h"
 
 #include <algorithm>
 #include <cmath>

@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "data/detection_source.h"
+#include "data/labelled_source.h"
 
 namespace moe {
 
@@ -84,6 +85,7 @@ static void read_augmentation(const Config& config, DetectionOptions& options) {
 std::unique_ptr<Source> open_source(const Config& config, const std::string& split) {
   const bool training = split == "train";
   check(training || split == "val", MOE_ERR_INVALID_ARGUMENT, "split: expected train or val, got ", quote(split));
+  if (is_labelled_format(config.text("data.format"))) return open_labelled_source(config, split);
   DetectionOptions options = read_options(config);
   if (training) read_augmentation(config, options);
   options.truth = !training;

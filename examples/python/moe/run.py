@@ -1,0 +1,61 @@
+"""A whole training in a folder, which goes on where it was stopped or killed."""
+import ctypes
+
+from .abi import EventKind, Mode, Status, moe_run_event, moe_run_options
+from .handle import Handle, Log, call
+from .library import library, utf8
+from .records import Event, record
+from .session import Session
+
+
+class Run(Handle):
+    """Makes or resumes the run in `folder`; iterating works and gives events until the training is complete.
+
+    config: None resumes with the run's own settings (mode=Mode.RESUME). log(level, text): warnings and notes.
+    Ctrl-C ends the step at hand, writes a checkpoint and raises KeyboardInterrupt; the same call resumes the run."""
+    name = "run"
+
+    def __init__(self, config, folder, mode=Mode.AUTO, log=None):
+        log = Log(log)
+        options = moe_run_options(mode=mode, log_fn=log.pointer)
+        pointer = ctypes.c_void_p()
+        try:
+            call(library.moe_run_open, config, utf8(folder), ctypes.byref(options), ctypes.byref(pointer))
+        finally:
+            log.raise_kept()
+        super().__init__(pointer.value, library.moe_run_close, log)
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        event = moe_run_event()
+        if call(library.moe_run_next, self, ctypes.byref(event), stop=self.request_stop) == Status.END:
+            raise StopIteration
+        return record(Event, event, kind=EventKind(event.kind))
+
+    def request_stop(self):
+        """Asks for a checkpoint and a CancelledError from the iteration. From any thread or signal handler."""
+        self._stop(library.moe_run_request_stop)
+
+    @property
+    def session(self):
+        """The run's session, to ask for statistics or predictions between two events. It closes with the run."""
+        return _RunSession(self)
+
+
+class _RunSession(Session):
+    """Of a run: one lock for both, because they are one handle to the library."""
+
+    def __init__(self, run):
+        pointer = ctypes.c_void_p()
+        call(library.moe_run_session, run, ctypes.byref(pointer))
+        self._run, self._pointer = run, pointer.value
+        self._lock, self._stop_lock, self._logs = run._lock, run._stop_lock, run._logs
+
+    @property
+    def closed(self):
+        return self._run.closed
+
+    def close(self):
+        """Nothing: the run closes it."""

@@ -1,0 +1,95 @@
+"""Loaders and generated data: epochs as iterations, and log functions whose exceptions never reach C."""
+import glob
+import os
+import unittest
+
+import numpy as np
+from support import TestCase, tiny_config, tiny_data
+
+import moe
+
+
+class LoaderTest(TestCase):
+    def setUp(self):
+        self.root = tiny_data(self.folder())
+        self.config = tiny_config(self.root)
+
+    def test_an_epoch_is_an_iteration(self):
+        with moe.Loader(self.config, "train") as loader:
+            self.assertEqual((loader.samples, len(loader), loader.broken), (8, 4, 0))
+            first = [batch["images"] for batch in loader]
+            self.assertEqual([images.shape for images in first], 4 * [(2, 3, 64, 64)])
+            second = [batch["images"] for batch in loader]
+            self.assertFalse(all(np.array_equal(a, b) for a, b in zip(first, second)))
+
+    def test_one_batch_again_and_again(self):
+        with moe.Loader(self.config, "val") as loader, moe.Batch() as batch:
+            while loader.next(batch):
+                self.assertIn("images", batch)
+            self.assertEqual(len(batch), 0)
+            self.assertIsNotNone(loader.next())
+
+    def test_image_files(self):
+        files = sorted(glob.glob(os.path.join(self.root, "image/*")))[:3]
+        with moe.Loader.of_files(self.config, files) as loader:
+            self.assertEqual(loader.samples, 3)
+            ids = np.concatenate([batch["image_ids"] for batch in loader])
+            self.assertEqual([loader.file_name(int(i)) for i in ids], files)
+            with self.assertRaises(moe.NotFoundError):
+                loader.file_name(99)
+
+    def test_wrong_data(self):
+        with self.fails(FileNotFoundError, "/nowhere"):
+            moe.Loader(tiny_config("/nowhere"), "train")
+        with self.fails(moe.InvalidArgumentError, "split"):
+            moe.Loader(self.config, "test")
+        with self.fails(moe.StateError, "empty"):
+            moe.generate_data("traffic", self.root)
+        with self.fails(moe.InvalidArgumentError, "kind"):
+            moe.generate_data("nothing", self.folder())
+
+    def test_log_functions(self):
+        lines = []
+        with moe.Loader(self.config, "train", log=lambda level, text: lines.append((level, text))) as loader:
+            self.assertTrue(lines and all(isinstance(level, moe.LogLevel) and text for level, text in lines))
+            loader.set_log(None)
+            count = len(lines)
+            list(loader)
+            self.assertEqual(len(lines), count)
+
+    def test_an_exception_of_a_log_function(self):
+        def explode(level, text):
+            raise KeyError("from Python")
+        with self.assertRaisesRegex(KeyError, "from Python"):
+            moe.Loader(self.config, "train", log=explode)
+        for image in glob.glob(os.path.join(self.root, "image/*")):
+            with open(image, "wb") as file:
+                file.write(b"no picture")
+        loader = moe.Loader(self.config, "train", log=lambda level, text: None)
+        with self.assertRaises(KeyError):
+            loader.set_log(explode)
+        with self.assertRaisesRegex(KeyError, "from Python") as caught:
+            list(loader)
+        self.assertIsInstance(caught.exception.__context__, moe.DataError)  # the call's own error stays visible
+        with self.assertRaises(SystemExit):
+            moe.generate_data("traffic", self.folder(), 1, 0, 64, 64, log=lambda level, text: exit(3))
+            raise SystemExit  # generating need not log
+
+    def test_a_log_function_that_calls_its_own_loader(self):
+        def call_back(level, text):
+            loader.samples
+        loader = moe.Loader(self.config, "train")
+        with self.fails(moe.StateError, "loader: expected one thread at a time"):
+            loader.set_log(call_back)
+        self.assertEqual(loader.samples, 8)
+
+    def test_closed(self):
+        loader = moe.Loader(self.config, "val")
+        loader.close()
+        for use in (loader.next, lambda: len(loader), lambda: list(loader), lambda: loader.set_log(None)):
+            with self.fails(moe.StateError, "loader: expected an open handle"):
+                use()
+
+
+if __name__ == "__main__":
+    unittest.main()

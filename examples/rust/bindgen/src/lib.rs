@@ -36,6 +36,7 @@ pub fn generate(header: &Path) -> Result<String, String> {
         .derive_default(true)
         .generate_comments(false)
         .merge_extern_blocks(true)
+        .formatter(bindgen::Formatter::Prettyplease)
         .use_core()
         .disable_header_comment()
         .rust_target(oldest_rust()?)

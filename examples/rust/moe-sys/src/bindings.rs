@@ -38,16 +38,21 @@ pub struct moe_error_info {
 const _: () = {
     ["Size of moe_error_info"][::core::mem::size_of::<moe_error_info>() - 1040usize];
     ["Alignment of moe_error_info"][::core::mem::align_of::<moe_error_info>() - 4usize];
-    ["Offset of field: moe_error_info::struct_size"]
-        [::core::mem::offset_of!(moe_error_info, struct_size) - 0usize];
-    ["Offset of field: moe_error_info::status"]
-        [::core::mem::offset_of!(moe_error_info, status) - 4usize];
-    ["Offset of field: moe_error_info::line"]
-        [::core::mem::offset_of!(moe_error_info, line) - 8usize];
-    ["Offset of field: moe_error_info::column"]
-        [::core::mem::offset_of!(moe_error_info, column) - 12usize];
-    ["Offset of field: moe_error_info::text"]
-        [::core::mem::offset_of!(moe_error_info, text) - 16usize];
+    [
+        "Offset of field: moe_error_info::struct_size",
+    ][::core::mem::offset_of!(moe_error_info, struct_size) - 0usize];
+    [
+        "Offset of field: moe_error_info::status",
+    ][::core::mem::offset_of!(moe_error_info, status) - 4usize];
+    [
+        "Offset of field: moe_error_info::line",
+    ][::core::mem::offset_of!(moe_error_info, line) - 8usize];
+    [
+        "Offset of field: moe_error_info::column",
+    ][::core::mem::offset_of!(moe_error_info, column) - 12usize];
+    [
+        "Offset of field: moe_error_info::text",
+    ][::core::mem::offset_of!(moe_error_info, text) - 16usize];
 };
 impl Default for moe_error_info {
     fn default() -> Self {
@@ -89,27 +94,39 @@ pub struct moe_tensor_view {
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
     ["Size of moe_tensor_view"][::core::mem::size_of::<moe_tensor_view>() - 56usize];
-    ["Alignment of moe_tensor_view"][::core::mem::align_of::<moe_tensor_view>() - 8usize];
-    ["Offset of field: moe_tensor_view::struct_size"]
-        [::core::mem::offset_of!(moe_tensor_view, struct_size) - 0usize];
-    ["Offset of field: moe_tensor_view::dtype"]
-        [::core::mem::offset_of!(moe_tensor_view, dtype) - 4usize];
-    ["Offset of field: moe_tensor_view::device_type"]
-        [::core::mem::offset_of!(moe_tensor_view, device_type) - 8usize];
-    ["Offset of field: moe_tensor_view::device_index"]
-        [::core::mem::offset_of!(moe_tensor_view, device_index) - 12usize];
-    ["Offset of field: moe_tensor_view::ndim"]
-        [::core::mem::offset_of!(moe_tensor_view, ndim) - 16usize];
-    ["Offset of field: moe_tensor_view::reserved"]
-        [::core::mem::offset_of!(moe_tensor_view, reserved) - 20usize];
-    ["Offset of field: moe_tensor_view::data"]
-        [::core::mem::offset_of!(moe_tensor_view, data) - 24usize];
-    ["Offset of field: moe_tensor_view::shape"]
-        [::core::mem::offset_of!(moe_tensor_view, shape) - 32usize];
-    ["Offset of field: moe_tensor_view::strides"]
-        [::core::mem::offset_of!(moe_tensor_view, strides) - 40usize];
-    ["Offset of field: moe_tensor_view::byte_offset"]
-        [::core::mem::offset_of!(moe_tensor_view, byte_offset) - 48usize];
+    [
+        "Alignment of moe_tensor_view",
+    ][::core::mem::align_of::<moe_tensor_view>() - 8usize];
+    [
+        "Offset of field: moe_tensor_view::struct_size",
+    ][::core::mem::offset_of!(moe_tensor_view, struct_size) - 0usize];
+    [
+        "Offset of field: moe_tensor_view::dtype",
+    ][::core::mem::offset_of!(moe_tensor_view, dtype) - 4usize];
+    [
+        "Offset of field: moe_tensor_view::device_type",
+    ][::core::mem::offset_of!(moe_tensor_view, device_type) - 8usize];
+    [
+        "Offset of field: moe_tensor_view::device_index",
+    ][::core::mem::offset_of!(moe_tensor_view, device_index) - 12usize];
+    [
+        "Offset of field: moe_tensor_view::ndim",
+    ][::core::mem::offset_of!(moe_tensor_view, ndim) - 16usize];
+    [
+        "Offset of field: moe_tensor_view::reserved",
+    ][::core::mem::offset_of!(moe_tensor_view, reserved) - 20usize];
+    [
+        "Offset of field: moe_tensor_view::data",
+    ][::core::mem::offset_of!(moe_tensor_view, data) - 24usize];
+    [
+        "Offset of field: moe_tensor_view::shape",
+    ][::core::mem::offset_of!(moe_tensor_view, shape) - 32usize];
+    [
+        "Offset of field: moe_tensor_view::strides",
+    ][::core::mem::offset_of!(moe_tensor_view, strides) - 40usize];
+    [
+        "Offset of field: moe_tensor_view::byte_offset",
+    ][::core::mem::offset_of!(moe_tensor_view, byte_offset) - 48usize];
 };
 impl Default for moe_tensor_view {
     fn default() -> Self {
@@ -134,21 +151,30 @@ pub struct moe_tensor_info {
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
     ["Size of moe_tensor_info"][::core::mem::size_of::<moe_tensor_info>() - 152usize];
-    ["Alignment of moe_tensor_info"][::core::mem::align_of::<moe_tensor_info>() - 8usize];
-    ["Offset of field: moe_tensor_info::struct_size"]
-        [::core::mem::offset_of!(moe_tensor_info, struct_size) - 0usize];
-    ["Offset of field: moe_tensor_info::dtype"]
-        [::core::mem::offset_of!(moe_tensor_info, dtype) - 4usize];
-    ["Offset of field: moe_tensor_info::ndim"]
-        [::core::mem::offset_of!(moe_tensor_info, ndim) - 8usize];
-    ["Offset of field: moe_tensor_info::reserved"]
-        [::core::mem::offset_of!(moe_tensor_info, reserved) - 12usize];
-    ["Offset of field: moe_tensor_info::shape"]
-        [::core::mem::offset_of!(moe_tensor_info, shape) - 16usize];
-    ["Offset of field: moe_tensor_info::bytes"]
-        [::core::mem::offset_of!(moe_tensor_info, bytes) - 80usize];
-    ["Offset of field: moe_tensor_info::name"]
-        [::core::mem::offset_of!(moe_tensor_info, name) - 88usize];
+    [
+        "Alignment of moe_tensor_info",
+    ][::core::mem::align_of::<moe_tensor_info>() - 8usize];
+    [
+        "Offset of field: moe_tensor_info::struct_size",
+    ][::core::mem::offset_of!(moe_tensor_info, struct_size) - 0usize];
+    [
+        "Offset of field: moe_tensor_info::dtype",
+    ][::core::mem::offset_of!(moe_tensor_info, dtype) - 4usize];
+    [
+        "Offset of field: moe_tensor_info::ndim",
+    ][::core::mem::offset_of!(moe_tensor_info, ndim) - 8usize];
+    [
+        "Offset of field: moe_tensor_info::reserved",
+    ][::core::mem::offset_of!(moe_tensor_info, reserved) - 12usize];
+    [
+        "Offset of field: moe_tensor_info::shape",
+    ][::core::mem::offset_of!(moe_tensor_info, shape) - 16usize];
+    [
+        "Offset of field: moe_tensor_info::bytes",
+    ][::core::mem::offset_of!(moe_tensor_info, bytes) - 80usize];
+    [
+        "Offset of field: moe_tensor_info::name",
+    ][::core::mem::offset_of!(moe_tensor_info, name) - 88usize];
 };
 impl Default for moe_tensor_info {
     fn default() -> Self {
@@ -207,26 +233,39 @@ pub struct moe_generate_options {
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
-    ["Size of moe_generate_options"][::core::mem::size_of::<moe_generate_options>() - 48usize];
-    ["Alignment of moe_generate_options"][::core::mem::align_of::<moe_generate_options>() - 8usize];
-    ["Offset of field: moe_generate_options::struct_size"]
-        [::core::mem::offset_of!(moe_generate_options, struct_size) - 0usize];
-    ["Offset of field: moe_generate_options::train_images"]
-        [::core::mem::offset_of!(moe_generate_options, train_images) - 4usize];
-    ["Offset of field: moe_generate_options::val_images"]
-        [::core::mem::offset_of!(moe_generate_options, val_images) - 8usize];
-    ["Offset of field: moe_generate_options::width"]
-        [::core::mem::offset_of!(moe_generate_options, width) - 12usize];
-    ["Offset of field: moe_generate_options::height"]
-        [::core::mem::offset_of!(moe_generate_options, height) - 16usize];
-    ["Offset of field: moe_generate_options::threads"]
-        [::core::mem::offset_of!(moe_generate_options, threads) - 20usize];
-    ["Offset of field: moe_generate_options::seed"]
-        [::core::mem::offset_of!(moe_generate_options, seed) - 24usize];
-    ["Offset of field: moe_generate_options::log_fn"]
-        [::core::mem::offset_of!(moe_generate_options, log_fn) - 32usize];
-    ["Offset of field: moe_generate_options::log_user"]
-        [::core::mem::offset_of!(moe_generate_options, log_user) - 40usize];
+    [
+        "Size of moe_generate_options",
+    ][::core::mem::size_of::<moe_generate_options>() - 48usize];
+    [
+        "Alignment of moe_generate_options",
+    ][::core::mem::align_of::<moe_generate_options>() - 8usize];
+    [
+        "Offset of field: moe_generate_options::struct_size",
+    ][::core::mem::offset_of!(moe_generate_options, struct_size) - 0usize];
+    [
+        "Offset of field: moe_generate_options::train_images",
+    ][::core::mem::offset_of!(moe_generate_options, train_images) - 4usize];
+    [
+        "Offset of field: moe_generate_options::val_images",
+    ][::core::mem::offset_of!(moe_generate_options, val_images) - 8usize];
+    [
+        "Offset of field: moe_generate_options::width",
+    ][::core::mem::offset_of!(moe_generate_options, width) - 12usize];
+    [
+        "Offset of field: moe_generate_options::height",
+    ][::core::mem::offset_of!(moe_generate_options, height) - 16usize];
+    [
+        "Offset of field: moe_generate_options::threads",
+    ][::core::mem::offset_of!(moe_generate_options, threads) - 20usize];
+    [
+        "Offset of field: moe_generate_options::seed",
+    ][::core::mem::offset_of!(moe_generate_options, seed) - 24usize];
+    [
+        "Offset of field: moe_generate_options::log_fn",
+    ][::core::mem::offset_of!(moe_generate_options, log_fn) - 32usize];
+    [
+        "Offset of field: moe_generate_options::log_user",
+    ][::core::mem::offset_of!(moe_generate_options, log_user) - 40usize];
 };
 impl Default for moe_generate_options {
     fn default() -> Self {
@@ -237,6 +276,41 @@ impl Default for moe_generate_options {
         }
     }
 }
+#[repr(C)]
+#[derive(Debug, Default, Copy, Clone)]
+pub struct moe_data_report {
+    pub struct_size: u32,
+    pub reserved: i32,
+    pub pictures: i64,
+    pub objects: i64,
+    pub problems: i64,
+    pub excluded: i64,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of moe_data_report"][::core::mem::size_of::<moe_data_report>() - 40usize];
+    [
+        "Alignment of moe_data_report",
+    ][::core::mem::align_of::<moe_data_report>() - 8usize];
+    [
+        "Offset of field: moe_data_report::struct_size",
+    ][::core::mem::offset_of!(moe_data_report, struct_size) - 0usize];
+    [
+        "Offset of field: moe_data_report::reserved",
+    ][::core::mem::offset_of!(moe_data_report, reserved) - 4usize];
+    [
+        "Offset of field: moe_data_report::pictures",
+    ][::core::mem::offset_of!(moe_data_report, pictures) - 8usize];
+    [
+        "Offset of field: moe_data_report::objects",
+    ][::core::mem::offset_of!(moe_data_report, objects) - 16usize];
+    [
+        "Offset of field: moe_data_report::problems",
+    ][::core::mem::offset_of!(moe_data_report, problems) - 24usize];
+    [
+        "Offset of field: moe_data_report::excluded",
+    ][::core::mem::offset_of!(moe_data_report, excluded) - 32usize];
+};
 #[repr(C)]
 #[derive(Debug)]
 pub struct moe_session {
@@ -252,16 +326,24 @@ pub struct moe_session_options {
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
-    ["Size of moe_session_options"][::core::mem::size_of::<moe_session_options>() - 24usize];
-    ["Alignment of moe_session_options"][::core::mem::align_of::<moe_session_options>() - 8usize];
-    ["Offset of field: moe_session_options::struct_size"]
-        [::core::mem::offset_of!(moe_session_options, struct_size) - 0usize];
-    ["Offset of field: moe_session_options::reserved"]
-        [::core::mem::offset_of!(moe_session_options, reserved) - 4usize];
-    ["Offset of field: moe_session_options::log_fn"]
-        [::core::mem::offset_of!(moe_session_options, log_fn) - 8usize];
-    ["Offset of field: moe_session_options::log_user"]
-        [::core::mem::offset_of!(moe_session_options, log_user) - 16usize];
+    [
+        "Size of moe_session_options",
+    ][::core::mem::size_of::<moe_session_options>() - 24usize];
+    [
+        "Alignment of moe_session_options",
+    ][::core::mem::align_of::<moe_session_options>() - 8usize];
+    [
+        "Offset of field: moe_session_options::struct_size",
+    ][::core::mem::offset_of!(moe_session_options, struct_size) - 0usize];
+    [
+        "Offset of field: moe_session_options::reserved",
+    ][::core::mem::offset_of!(moe_session_options, reserved) - 4usize];
+    [
+        "Offset of field: moe_session_options::log_fn",
+    ][::core::mem::offset_of!(moe_session_options, log_fn) - 8usize];
+    [
+        "Offset of field: moe_session_options::log_user",
+    ][::core::mem::offset_of!(moe_session_options, log_user) - 16usize];
 };
 impl Default for moe_session_options {
     fn default() -> Self {
@@ -292,28 +374,42 @@ pub struct moe_step_info {
 const _: () = {
     ["Size of moe_step_info"][::core::mem::size_of::<moe_step_info>() - 704usize];
     ["Alignment of moe_step_info"][::core::mem::align_of::<moe_step_info>() - 8usize];
-    ["Offset of field: moe_step_info::struct_size"]
-        [::core::mem::offset_of!(moe_step_info, struct_size) - 0usize];
-    ["Offset of field: moe_step_info::micro_batches"]
-        [::core::mem::offset_of!(moe_step_info, micro_batches) - 4usize];
-    ["Offset of field: moe_step_info::step"][::core::mem::offset_of!(moe_step_info, step) - 8usize];
-    ["Offset of field: moe_step_info::samples"]
-        [::core::mem::offset_of!(moe_step_info, samples) - 16usize];
-    ["Offset of field: moe_step_info::loss"]
-        [::core::mem::offset_of!(moe_step_info, loss) - 24usize];
-    ["Offset of field: moe_step_info::grad_norm"]
-        [::core::mem::offset_of!(moe_step_info, grad_norm) - 32usize];
-    ["Offset of field: moe_step_info::lr"][::core::mem::offset_of!(moe_step_info, lr) - 40usize];
-    ["Offset of field: moe_step_info::seconds"]
-        [::core::mem::offset_of!(moe_step_info, seconds) - 48usize];
-    ["Offset of field: moe_step_info::skipped"]
-        [::core::mem::offset_of!(moe_step_info, skipped) - 56usize];
-    ["Offset of field: moe_step_info::loss_count"]
-        [::core::mem::offset_of!(moe_step_info, loss_count) - 60usize];
-    ["Offset of field: moe_step_info::loss_name"]
-        [::core::mem::offset_of!(moe_step_info, loss_name) - 64usize];
-    ["Offset of field: moe_step_info::loss_value"]
-        [::core::mem::offset_of!(moe_step_info, loss_value) - 576usize];
+    [
+        "Offset of field: moe_step_info::struct_size",
+    ][::core::mem::offset_of!(moe_step_info, struct_size) - 0usize];
+    [
+        "Offset of field: moe_step_info::micro_batches",
+    ][::core::mem::offset_of!(moe_step_info, micro_batches) - 4usize];
+    [
+        "Offset of field: moe_step_info::step",
+    ][::core::mem::offset_of!(moe_step_info, step) - 8usize];
+    [
+        "Offset of field: moe_step_info::samples",
+    ][::core::mem::offset_of!(moe_step_info, samples) - 16usize];
+    [
+        "Offset of field: moe_step_info::loss",
+    ][::core::mem::offset_of!(moe_step_info, loss) - 24usize];
+    [
+        "Offset of field: moe_step_info::grad_norm",
+    ][::core::mem::offset_of!(moe_step_info, grad_norm) - 32usize];
+    [
+        "Offset of field: moe_step_info::lr",
+    ][::core::mem::offset_of!(moe_step_info, lr) - 40usize];
+    [
+        "Offset of field: moe_step_info::seconds",
+    ][::core::mem::offset_of!(moe_step_info, seconds) - 48usize];
+    [
+        "Offset of field: moe_step_info::skipped",
+    ][::core::mem::offset_of!(moe_step_info, skipped) - 56usize];
+    [
+        "Offset of field: moe_step_info::loss_count",
+    ][::core::mem::offset_of!(moe_step_info, loss_count) - 60usize];
+    [
+        "Offset of field: moe_step_info::loss_name",
+    ][::core::mem::offset_of!(moe_step_info, loss_name) - 64usize];
+    [
+        "Offset of field: moe_step_info::loss_value",
+    ][::core::mem::offset_of!(moe_step_info, loss_value) - 576usize];
 };
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
@@ -325,8 +421,12 @@ pub struct moe_metric {
 const _: () = {
     ["Size of moe_metric"][::core::mem::size_of::<moe_metric>() - 72usize];
     ["Alignment of moe_metric"][::core::mem::align_of::<moe_metric>() - 8usize];
-    ["Offset of field: moe_metric::name"][::core::mem::offset_of!(moe_metric, name) - 0usize];
-    ["Offset of field: moe_metric::value"][::core::mem::offset_of!(moe_metric, value) - 64usize];
+    [
+        "Offset of field: moe_metric::name",
+    ][::core::mem::offset_of!(moe_metric, name) - 0usize];
+    [
+        "Offset of field: moe_metric::value",
+    ][::core::mem::offset_of!(moe_metric, value) - 64usize];
 };
 impl Default for moe_metric {
     fn default() -> Self {
@@ -356,20 +456,27 @@ pub struct moe_layer_info {
 const _: () = {
     ["Size of moe_layer_info"][::core::mem::size_of::<moe_layer_info>() - 128usize];
     ["Alignment of moe_layer_info"][::core::mem::align_of::<moe_layer_info>() - 4usize];
-    ["Offset of field: moe_layer_info::struct_size"]
-        [::core::mem::offset_of!(moe_layer_info, struct_size) - 0usize];
-    ["Offset of field: moe_layer_info::experts"]
-        [::core::mem::offset_of!(moe_layer_info, experts) - 4usize];
-    ["Offset of field: moe_layer_info::top_k"]
-        [::core::mem::offset_of!(moe_layer_info, top_k) - 8usize];
-    ["Offset of field: moe_layer_info::classes"]
-        [::core::mem::offset_of!(moe_layer_info, classes) - 12usize];
-    ["Offset of field: moe_layer_info::name"]
-        [::core::mem::offset_of!(moe_layer_info, name) - 16usize];
-    ["Offset of field: moe_layer_info::kind"]
-        [::core::mem::offset_of!(moe_layer_info, kind) - 80usize];
-    ["Offset of field: moe_layer_info::unit"]
-        [::core::mem::offset_of!(moe_layer_info, unit) - 112usize];
+    [
+        "Offset of field: moe_layer_info::struct_size",
+    ][::core::mem::offset_of!(moe_layer_info, struct_size) - 0usize];
+    [
+        "Offset of field: moe_layer_info::experts",
+    ][::core::mem::offset_of!(moe_layer_info, experts) - 4usize];
+    [
+        "Offset of field: moe_layer_info::top_k",
+    ][::core::mem::offset_of!(moe_layer_info, top_k) - 8usize];
+    [
+        "Offset of field: moe_layer_info::classes",
+    ][::core::mem::offset_of!(moe_layer_info, classes) - 12usize];
+    [
+        "Offset of field: moe_layer_info::name",
+    ][::core::mem::offset_of!(moe_layer_info, name) - 16usize];
+    [
+        "Offset of field: moe_layer_info::kind",
+    ][::core::mem::offset_of!(moe_layer_info, kind) - 80usize];
+    [
+        "Offset of field: moe_layer_info::unit",
+    ][::core::mem::offset_of!(moe_layer_info, unit) - 112usize];
 };
 impl Default for moe_layer_info {
     fn default() -> Self {
@@ -394,21 +501,30 @@ pub struct moe_expert_stat {
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
     ["Size of moe_expert_stat"][::core::mem::size_of::<moe_expert_stat>() - 56usize];
-    ["Alignment of moe_expert_stat"][::core::mem::align_of::<moe_expert_stat>() - 8usize];
-    ["Offset of field: moe_expert_stat::tokens"]
-        [::core::mem::offset_of!(moe_expert_stat, tokens) - 0usize];
-    ["Offset of field: moe_expert_stat::computed"]
-        [::core::mem::offset_of!(moe_expert_stat, computed) - 8usize];
-    ["Offset of field: moe_expert_stat::dropped"]
-        [::core::mem::offset_of!(moe_expert_stat, dropped) - 16usize];
-    ["Offset of field: moe_expert_stat::share"]
-        [::core::mem::offset_of!(moe_expert_stat, share) - 24usize];
-    ["Offset of field: moe_expert_stat::activation_rate"]
-        [::core::mem::offset_of!(moe_expert_stat, activation_rate) - 32usize];
-    ["Offset of field: moe_expert_stat::gate_mean"]
-        [::core::mem::offset_of!(moe_expert_stat, gate_mean) - 40usize];
-    ["Offset of field: moe_expert_stat::importance"]
-        [::core::mem::offset_of!(moe_expert_stat, importance) - 48usize];
+    [
+        "Alignment of moe_expert_stat",
+    ][::core::mem::align_of::<moe_expert_stat>() - 8usize];
+    [
+        "Offset of field: moe_expert_stat::tokens",
+    ][::core::mem::offset_of!(moe_expert_stat, tokens) - 0usize];
+    [
+        "Offset of field: moe_expert_stat::computed",
+    ][::core::mem::offset_of!(moe_expert_stat, computed) - 8usize];
+    [
+        "Offset of field: moe_expert_stat::dropped",
+    ][::core::mem::offset_of!(moe_expert_stat, dropped) - 16usize];
+    [
+        "Offset of field: moe_expert_stat::share",
+    ][::core::mem::offset_of!(moe_expert_stat, share) - 24usize];
+    [
+        "Offset of field: moe_expert_stat::activation_rate",
+    ][::core::mem::offset_of!(moe_expert_stat, activation_rate) - 32usize];
+    [
+        "Offset of field: moe_expert_stat::gate_mean",
+    ][::core::mem::offset_of!(moe_expert_stat, gate_mean) - 40usize];
+    [
+        "Offset of field: moe_expert_stat::importance",
+    ][::core::mem::offset_of!(moe_expert_stat, importance) - 48usize];
 };
 #[repr(C)]
 #[derive(Debug, Default, Copy, Clone)]
@@ -434,38 +550,54 @@ pub struct moe_layer_stat {
 const _: () = {
     ["Size of moe_layer_stat"][::core::mem::size_of::<moe_layer_stat>() - 120usize];
     ["Alignment of moe_layer_stat"][::core::mem::align_of::<moe_layer_stat>() - 8usize];
-    ["Offset of field: moe_layer_stat::struct_size"]
-        [::core::mem::offset_of!(moe_layer_stat, struct_size) - 0usize];
-    ["Offset of field: moe_layer_stat::dead_experts"]
-        [::core::mem::offset_of!(moe_layer_stat, dead_experts) - 4usize];
-    ["Offset of field: moe_layer_stat::tokens"]
-        [::core::mem::offset_of!(moe_layer_stat, tokens) - 8usize];
-    ["Offset of field: moe_layer_stat::assignments"]
-        [::core::mem::offset_of!(moe_layer_stat, assignments) - 16usize];
-    ["Offset of field: moe_layer_stat::token_entropy"]
-        [::core::mem::offset_of!(moe_layer_stat, token_entropy) - 24usize];
-    ["Offset of field: moe_layer_stat::marginal_entropy"]
-        [::core::mem::offset_of!(moe_layer_stat, marginal_entropy) - 32usize];
-    ["Offset of field: moe_layer_stat::load_cv"]
-        [::core::mem::offset_of!(moe_layer_stat, load_cv) - 40usize];
-    ["Offset of field: moe_layer_stat::max_violation"]
-        [::core::mem::offset_of!(moe_layer_stat, max_violation) - 48usize];
-    ["Offset of field: moe_layer_stat::dropped"]
-        [::core::mem::offset_of!(moe_layer_stat, dropped) - 56usize];
-    ["Offset of field: moe_layer_stat::unrouted"]
-        [::core::mem::offset_of!(moe_layer_stat, unrouted) - 64usize];
-    ["Offset of field: moe_layer_stat::mutual_information"]
-        [::core::mem::offset_of!(moe_layer_stat, mutual_information) - 72usize];
-    ["Offset of field: moe_layer_stat::gini"]
-        [::core::mem::offset_of!(moe_layer_stat, gini) - 80usize];
-    ["Offset of field: moe_layer_stat::dominant_share"]
-        [::core::mem::offset_of!(moe_layer_stat, dominant_share) - 88usize];
-    ["Offset of field: moe_layer_stat::confidence"]
-        [::core::mem::offset_of!(moe_layer_stat, confidence) - 96usize];
-    ["Offset of field: moe_layer_stat::margin"]
-        [::core::mem::offset_of!(moe_layer_stat, margin) - 104usize];
-    ["Offset of field: moe_layer_stat::class_nmi"]
-        [::core::mem::offset_of!(moe_layer_stat, class_nmi) - 112usize];
+    [
+        "Offset of field: moe_layer_stat::struct_size",
+    ][::core::mem::offset_of!(moe_layer_stat, struct_size) - 0usize];
+    [
+        "Offset of field: moe_layer_stat::dead_experts",
+    ][::core::mem::offset_of!(moe_layer_stat, dead_experts) - 4usize];
+    [
+        "Offset of field: moe_layer_stat::tokens",
+    ][::core::mem::offset_of!(moe_layer_stat, tokens) - 8usize];
+    [
+        "Offset of field: moe_layer_stat::assignments",
+    ][::core::mem::offset_of!(moe_layer_stat, assignments) - 16usize];
+    [
+        "Offset of field: moe_layer_stat::token_entropy",
+    ][::core::mem::offset_of!(moe_layer_stat, token_entropy) - 24usize];
+    [
+        "Offset of field: moe_layer_stat::marginal_entropy",
+    ][::core::mem::offset_of!(moe_layer_stat, marginal_entropy) - 32usize];
+    [
+        "Offset of field: moe_layer_stat::load_cv",
+    ][::core::mem::offset_of!(moe_layer_stat, load_cv) - 40usize];
+    [
+        "Offset of field: moe_layer_stat::max_violation",
+    ][::core::mem::offset_of!(moe_layer_stat, max_violation) - 48usize];
+    [
+        "Offset of field: moe_layer_stat::dropped",
+    ][::core::mem::offset_of!(moe_layer_stat, dropped) - 56usize];
+    [
+        "Offset of field: moe_layer_stat::unrouted",
+    ][::core::mem::offset_of!(moe_layer_stat, unrouted) - 64usize];
+    [
+        "Offset of field: moe_layer_stat::mutual_information",
+    ][::core::mem::offset_of!(moe_layer_stat, mutual_information) - 72usize];
+    [
+        "Offset of field: moe_layer_stat::gini",
+    ][::core::mem::offset_of!(moe_layer_stat, gini) - 80usize];
+    [
+        "Offset of field: moe_layer_stat::dominant_share",
+    ][::core::mem::offset_of!(moe_layer_stat, dominant_share) - 88usize];
+    [
+        "Offset of field: moe_layer_stat::confidence",
+    ][::core::mem::offset_of!(moe_layer_stat, confidence) - 96usize];
+    [
+        "Offset of field: moe_layer_stat::margin",
+    ][::core::mem::offset_of!(moe_layer_stat, margin) - 104usize];
+    [
+        "Offset of field: moe_layer_stat::class_nmi",
+    ][::core::mem::offset_of!(moe_layer_stat, class_nmi) - 112usize];
 };
 #[repr(C)]
 #[derive(Debug)]
@@ -486,15 +618,21 @@ pub struct moe_run_options {
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
     ["Size of moe_run_options"][::core::mem::size_of::<moe_run_options>() - 24usize];
-    ["Alignment of moe_run_options"][::core::mem::align_of::<moe_run_options>() - 8usize];
-    ["Offset of field: moe_run_options::struct_size"]
-        [::core::mem::offset_of!(moe_run_options, struct_size) - 0usize];
-    ["Offset of field: moe_run_options::mode"]
-        [::core::mem::offset_of!(moe_run_options, mode) - 4usize];
-    ["Offset of field: moe_run_options::log_fn"]
-        [::core::mem::offset_of!(moe_run_options, log_fn) - 8usize];
-    ["Offset of field: moe_run_options::log_user"]
-        [::core::mem::offset_of!(moe_run_options, log_user) - 16usize];
+    [
+        "Alignment of moe_run_options",
+    ][::core::mem::align_of::<moe_run_options>() - 8usize];
+    [
+        "Offset of field: moe_run_options::struct_size",
+    ][::core::mem::offset_of!(moe_run_options, struct_size) - 0usize];
+    [
+        "Offset of field: moe_run_options::mode",
+    ][::core::mem::offset_of!(moe_run_options, mode) - 4usize];
+    [
+        "Offset of field: moe_run_options::log_fn",
+    ][::core::mem::offset_of!(moe_run_options, log_fn) - 8usize];
+    [
+        "Offset of field: moe_run_options::log_user",
+    ][::core::mem::offset_of!(moe_run_options, log_user) - 16usize];
 };
 impl Default for moe_run_options {
     fn default() -> Self {
@@ -531,31 +669,45 @@ pub struct moe_run_event {
 const _: () = {
     ["Size of moe_run_event"][::core::mem::size_of::<moe_run_event>() - 600usize];
     ["Alignment of moe_run_event"][::core::mem::align_of::<moe_run_event>() - 8usize];
-    ["Offset of field: moe_run_event::struct_size"]
-        [::core::mem::offset_of!(moe_run_event, struct_size) - 0usize];
-    ["Offset of field: moe_run_event::kind"][::core::mem::offset_of!(moe_run_event, kind) - 4usize];
-    ["Offset of field: moe_run_event::epoch"]
-        [::core::mem::offset_of!(moe_run_event, epoch) - 8usize];
-    ["Offset of field: moe_run_event::epochs"]
-        [::core::mem::offset_of!(moe_run_event, epochs) - 16usize];
-    ["Offset of field: moe_run_event::step"]
-        [::core::mem::offset_of!(moe_run_event, step) - 24usize];
-    ["Offset of field: moe_run_event::steps"]
-        [::core::mem::offset_of!(moe_run_event, steps) - 32usize];
-    ["Offset of field: moe_run_event::loss"]
-        [::core::mem::offset_of!(moe_run_event, loss) - 40usize];
-    ["Offset of field: moe_run_event::metric"]
-        [::core::mem::offset_of!(moe_run_event, metric) - 48usize];
-    ["Offset of field: moe_run_event::images_per_second"]
-        [::core::mem::offset_of!(moe_run_event, images_per_second) - 56usize];
-    ["Offset of field: moe_run_event::load_seconds"]
-        [::core::mem::offset_of!(moe_run_event, load_seconds) - 64usize];
-    ["Offset of field: moe_run_event::step_seconds"]
-        [::core::mem::offset_of!(moe_run_event, step_seconds) - 72usize];
-    ["Offset of field: moe_run_event::seconds_left"]
-        [::core::mem::offset_of!(moe_run_event, seconds_left) - 80usize];
-    ["Offset of field: moe_run_event::text"]
-        [::core::mem::offset_of!(moe_run_event, text) - 88usize];
+    [
+        "Offset of field: moe_run_event::struct_size",
+    ][::core::mem::offset_of!(moe_run_event, struct_size) - 0usize];
+    [
+        "Offset of field: moe_run_event::kind",
+    ][::core::mem::offset_of!(moe_run_event, kind) - 4usize];
+    [
+        "Offset of field: moe_run_event::epoch",
+    ][::core::mem::offset_of!(moe_run_event, epoch) - 8usize];
+    [
+        "Offset of field: moe_run_event::epochs",
+    ][::core::mem::offset_of!(moe_run_event, epochs) - 16usize];
+    [
+        "Offset of field: moe_run_event::step",
+    ][::core::mem::offset_of!(moe_run_event, step) - 24usize];
+    [
+        "Offset of field: moe_run_event::steps",
+    ][::core::mem::offset_of!(moe_run_event, steps) - 32usize];
+    [
+        "Offset of field: moe_run_event::loss",
+    ][::core::mem::offset_of!(moe_run_event, loss) - 40usize];
+    [
+        "Offset of field: moe_run_event::metric",
+    ][::core::mem::offset_of!(moe_run_event, metric) - 48usize];
+    [
+        "Offset of field: moe_run_event::images_per_second",
+    ][::core::mem::offset_of!(moe_run_event, images_per_second) - 56usize];
+    [
+        "Offset of field: moe_run_event::load_seconds",
+    ][::core::mem::offset_of!(moe_run_event, load_seconds) - 64usize];
+    [
+        "Offset of field: moe_run_event::step_seconds",
+    ][::core::mem::offset_of!(moe_run_event, step_seconds) - 72usize];
+    [
+        "Offset of field: moe_run_event::seconds_left",
+    ][::core::mem::offset_of!(moe_run_event, seconds_left) - 80usize];
+    [
+        "Offset of field: moe_run_event::text",
+    ][::core::mem::offset_of!(moe_run_event, text) - 88usize];
 };
 impl Default for moe_run_event {
     fn default() -> Self {
@@ -589,7 +741,10 @@ unsafe extern "C" {
         name: *const ::core::ffi::c_char,
         out: *mut *mut moe_config,
     ) -> moe_status;
-    pub fn moe_config_clone(config: *const moe_config, out: *mut *mut moe_config) -> moe_status;
+    pub fn moe_config_clone(
+        config: *const moe_config,
+        out: *mut *mut moe_config,
+    ) -> moe_status;
     pub fn moe_config_set(
         config: *mut moe_config,
         key: *const ::core::ffi::c_char,
@@ -695,6 +850,13 @@ unsafe extern "C" {
         root: *const ::core::ffi::c_char,
         options: *const moe_generate_options,
     ) -> moe_status;
+    pub fn moe_data_check(
+        config: *const moe_config,
+        list: *const ::core::ffi::c_char,
+        log_fn: moe_log_fn,
+        user: *mut ::core::ffi::c_void,
+        out: *mut moe_data_report,
+    ) -> moe_status;
     pub fn moe_session_create(
         config: *const moe_config,
         options: *const moe_session_options,
@@ -705,17 +867,25 @@ unsafe extern "C" {
         options: *const moe_session_options,
         out: *mut *mut moe_session,
     ) -> moe_status;
-    pub fn moe_session_config(session: *const moe_session, out: *mut *mut moe_config)
-    -> moe_status;
+    pub fn moe_session_config(
+        session: *const moe_session,
+        out: *mut *mut moe_config,
+    ) -> moe_status;
     pub fn moe_session_describe_batch(
         session: *const moe_session,
         buffer: *mut ::core::ffi::c_char,
         capacity: usize,
         needed: *mut usize,
     ) -> moe_status;
-    pub fn moe_session_feed(session: *mut moe_session, batch: *const moe_batch) -> moe_status;
+    pub fn moe_session_feed(
+        session: *mut moe_session,
+        batch: *const moe_batch,
+    ) -> moe_status;
     pub fn moe_step_info_init(info: *mut moe_step_info);
-    pub fn moe_session_step(session: *mut moe_session, out: *mut moe_step_info) -> moe_status;
+    pub fn moe_session_step(
+        session: *mut moe_session,
+        out: *mut moe_step_info,
+    ) -> moe_status;
     pub fn moe_session_discard(session: *mut moe_session) -> moe_status;
     pub fn moe_session_predict(
         session: *mut moe_session,
@@ -725,6 +895,15 @@ unsafe extern "C" {
     pub fn moe_session_evaluate(
         session: *mut moe_session,
         loader: *mut moe_loader,
+        metrics: *mut moe_metric,
+        capacity: usize,
+        count: *mut usize,
+    ) -> moe_status;
+    pub fn moe_coco_evaluate(
+        annotations: *const ::core::ffi::c_char,
+        detections: *const ::core::ffi::c_char,
+        log_fn: moe_log_fn,
+        user: *mut ::core::ffi::c_void,
         metrics: *mut moe_metric,
         capacity: usize,
         count: *mut usize,
@@ -739,6 +918,11 @@ unsafe extern "C" {
     ) -> moe_status;
     pub fn moe_session_save(
         session: *mut moe_session,
+        path: *const ::core::ffi::c_char,
+    ) -> moe_status;
+    pub fn moe_session_export(
+        session: *mut moe_session,
+        format: *const ::core::ffi::c_char,
         path: *const ::core::ffi::c_char,
     ) -> moe_status;
     pub fn moe_session_load(
@@ -759,7 +943,10 @@ unsafe extern "C" {
     ) -> moe_status;
     pub fn moe_session_request_stop(session: *mut moe_session) -> moe_status;
     pub fn moe_session_free(session: *mut moe_session);
-    pub fn moe_session_layer_count(session: *const moe_session, out: *mut i32) -> moe_status;
+    pub fn moe_session_layer_count(
+        session: *const moe_session,
+        out: *mut i32,
+    ) -> moe_status;
     pub fn moe_session_layer_info(
         session: *const moe_session,
         layer: i32,

@@ -26,6 +26,7 @@ macro_rules! sized {
 }
 
 sized!(
+    moe_data_report,
     moe_error_info,
     moe_generate_options,
     moe_layer_info,

@@ -45,7 +45,7 @@
 //! ```compile_fail,E0277
 //! fn feed_from_two_threads(session: &moe::Session) {
 //!     std::thread::scope(|scope| {
-//!         scope.spawn(|| session.get("state.step")); // error: `*mut moe_session` cannot be shared between threads
+//!         scope.spawn(|| session.get("state.step")); // error: cannot be shared between threads safely
 //!     });
 //! }
 //! ```
@@ -73,7 +73,7 @@ mod stop;
 pub use batch::{Batch, TensorInfo};
 pub use callback::Level;
 pub use config::{Config, Dump, describe};
-pub use data::GenerateOptions;
+pub use data::{DataReport, GenerateOptions, check_data, evaluate_coco};
 pub use dlpack::SharedTensor;
 pub use element::{Bf16, Dtype, Element, F16, Number};
 pub use error::{Error, Result, Status};

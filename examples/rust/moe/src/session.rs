@@ -160,7 +160,7 @@ impl Session {
         let metrics = array(|metrics, capacity, count| unsafe {
             sys::moe_session_evaluate(raw, loader, metrics, capacity, count)
         })?;
-        Ok(metrics.iter().map(|metric| Metric { name: from_chars(&metric.name), value: metric.value }).collect())
+        Ok(metrics.iter().map(metric).collect())
     }
 
     /// Draws one sample of a batch with its predictions of at least `min_score` into a PNG file.
@@ -192,6 +192,14 @@ impl Session {
         let path = c_path(path.as_ref())?;
         // SAFETY: the handle is alive, the path has a NUL.
         call(|| unsafe { sys::moe_session_load(self.raw(), path.as_ptr()) })
+    }
+
+    /// Writes the weights alone, averaged ones when the session keeps them, for other programs. format: "own", or for some
+    /// models "transformers".
+    pub fn export(&self, format: &str, path: impl AsRef<Path>) -> Result<()> {
+        let (format, path) = (c_text(format)?, c_path(path.as_ref())?);
+        // SAFETY: the handle is alive, the texts have a NUL.
+        call(|| unsafe { sys::moe_session_export(self.raw(), format.as_ptr(), path.as_ptr()) })
     }
 
     /// A value as text: `state.step`, `state.digest`, `model.parameters`, `model.summary`, `model.classes`,
@@ -233,6 +241,10 @@ impl std::fmt::Debug for Session {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("Session").field(&self.raw).finish()
     }
+}
+
+pub(crate) fn metric(metric: &sys::moe_metric) -> Metric {
+    Metric { name: from_chars(&metric.name), value: metric.value }
 }
 
 fn step_info(info: &sys::moe_step_info) -> StepInfo {

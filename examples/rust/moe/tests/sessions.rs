@@ -71,6 +71,40 @@ fn a_checkpoint_brings_the_same_bits_back() {
 }
 
 #[test]
+fn weights_are_exported() {
+    let folder = Folder::new();
+    let session = tiny_session();
+    session.export("own", folder.path().join("weights.safetensors")).unwrap();
+    assert!(folder.path().join("weights.safetensors").exists());
+    expect_error(session.export("absent", folder.path().join("a")), Status::InvalidArgument, "format");
+    expect_error(session.export("transformers", folder.path().join("a")), Status::Unsupported, "");
+}
+
+#[test]
+fn a_data_set_is_checked() {
+    let report = moe::check_data(&data_config(), None, |_, _| ()).unwrap();
+    assert_eq!((report.pictures, report.problems, report.excluded), (9, 0, 0));
+    assert!(report.objects > 0);
+    let mut config = tiny_config();
+    config.set("data.root", "absent").unwrap();
+    expect_error(moe::check_data(&config, None, |_, _| ()), Status::NotFound, "absent");
+}
+
+#[test]
+fn detections_are_evaluated() {
+    let folder = Folder::new();
+    let (annotations, detections) = (folder.path().join("a.json"), folder.path().join("d.json"));
+    let truth = r#"{"images": [{"id": 1, "width": 100, "height": 100}], "categories": [{"id": 1, "name": "car"}],
+        "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [10, 10, 50, 50], "area": 2500, "iscrowd": 0}]}"#;
+    std::fs::write(&annotations, truth).unwrap();
+    let found = r#"[{"image_id": 1, "category_id": 1, "bbox": [10, 10, 50, 50], "score": 0.9}]"#;
+    std::fs::write(&detections, found).unwrap();
+    let metrics = moe::evaluate_coco(&annotations, &detections, |_, _| ()).unwrap();
+    assert_eq!((metrics[0].name.as_str(), metrics[0].value), ("AP", 1.0));
+    expect_error(moe::evaluate_coco("absent.json", &detections, |_, _| ()), Status::NotFound, "absent.json");
+}
+
+#[test]
 fn settings_are_checked_copied_and_printed() {
     let mut config = tiny_config();
     expect_error(config.set("train.epoch", 3), Status::Config, "train.epochs");

@@ -1,0 +1,3 @@
+module example.org/moe
+
+go 1.23

@@ -10,6 +10,8 @@
 #include "moe/dispatch.h"
 #include "moe/ffn_experts.h"
 #include "moe/router.h"
+#include "peer.h"
+#include "tensor/cpu_allocator.h"
 #include "tensor/linear.h"
 #include "tensor/random.h"
 #include "tensor/scope.h"
@@ -23,11 +25,17 @@ struct Sizes {
   int64_t tokens, experts, top_k, hidden;
   at::ScalarType type;
   bool autocast = false;  // to bfloat16, with weights in float32
+  bool gated = false;     // SwiGLU in place of GELU
 
-  double gflop() const {  // forward and backward, two products; the router's is left out
-    return 12e-9 * static_cast<double>(tokens * top_k * dim * hidden);
+  double gflop() const {  // forward and backward, two products, gated three; the router's is left out
+    return (gated ? 18e-9 : 12e-9) * static_cast<double>(tokens * top_k * dim * hidden);
   }
+  int64_t first_width() const { return gated ? 2 * hidden : hidden; }
 };
+
+const char* type_name(at::ScalarType type) {
+  return type == at::kFloat ? "fp32" : "bf16";
+}
 
 at::Tensor values(const char* name, at::IntArrayRef shape, at::ScalarType type, double scale) {
   return (moe::normal_tensor(moe::Rng(1, name), shape) * scale).to(type);
@@ -75,7 +83,7 @@ struct Mixture {
   explicit Mixture(const Sizes& s)
       : sizes(s),
         router(values("router", {s.experts, dim}, at::kFloat, 0.06).requires_grad_()),
-        w1(values("w1", {s.experts, s.hidden, dim}, s.type, 0.06).requires_grad_()),
+        w1(values("w1", {s.experts, s.first_width(), dim}, s.type, 0.06).requires_grad_()),
         w2(values("w2", {s.experts, dim, s.hidden}, s.type, 0.04).requires_grad_()) {}
 
   moe::Routing routed(const at::Tensor& x) const {
@@ -88,7 +96,8 @@ struct Mixture {
   at::Tensor operator()(const at::Tensor& x) const {
     const moe::Routing routing = routed(x);
     const moe::Dispatch dispatch = moe::sort_by_expert(routing.experts, sizes.experts, moe::RowCounts::rounded);
-    return moe::ffn_experts(x, routing.gates, dispatch, {w1, {}, w2, {}}, moe::FfnActivation::gelu);
+    const auto activation = sizes.gated ? moe::FfnActivation::swiglu : moe::FfnActivation::gelu;
+    return moe::ffn_experts(x, routing.gates, dispatch, {w1, {}, w2, {}}, activation);
   }
   std::vector<at::Tensor> parameters() const { return {router, w1, w2}; }
 };
@@ -132,6 +141,30 @@ void add_twins(const char* name, const Sizes& s) {
                    std::move(rivals));
 }
 
+// transformers' Mixtral block, each of its expert implementations with malloc as it is and with memory kept.
+std::vector<bench::Rival> beside_peers(int64_t tokens, at::ScalarType type) {
+  std::vector<bench::Rival> rivals = {rival<Mixture>("moe", {tokens, 8, 2, 4 * dim, type, false, true})};
+  for (const char* implementation : {"eager", "grouped_mm"}) {
+    for (const bool kept : {false, true}) {
+      const std::vector<std::string> arguments = {"--implementation",     implementation, "--tokens",
+                                                  std::to_string(tokens), "--dtype",      type_name(type)};
+      auto peer = bench::peer_rival(moe::text(implementation, kept ? "_kept" : ""), "moe_block.py", arguments, kept);
+      if (peer) rivals.push_back(std::move(*peer));
+    }
+  }
+  return rivals;
+}
+
+void add_peers() {
+  if (bench::peer_python().empty()) return;
+  for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+    for (const int64_t tokens : {600, 2400, 9600}) {
+      bench::add_turns(moe::text("mixtral/", type_name(type), "/T=", tokens),
+                       [=] { return beside_peers(tokens, type); });
+    }
+  }
+}
+
 void add_growth() {
   std::vector<bench::Rival> by_tokens, by_experts;
   for (const int64_t tokens : {1024, 8192, 65536}) {
@@ -153,6 +186,8 @@ int main(int argc, char** argv) {
   add_twins("fp32", {4800, 8, 2, 4 * dim, at::kFloat});
   add_twins("bf16", {1200, 8, 2, 4 * dim, at::kBFloat16});
   add_twins("autocast", {1200, 8, 2, 4 * dim, at::kFloat, true});
+  add_peers();
   add_growth();
+  const moe::KeepMemory keep;  // as a session does
   return bench::run_benchmarks(argc, argv);
 }

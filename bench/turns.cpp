@@ -21,18 +21,20 @@ double median(std::vector<double> values) {
   return *middle;
 }
 
-double seconds(const std::function<void()>& call, int64_t repeats) {
+double seconds(const Rival& rival, int64_t repeats) {
+  if (rival.timed) return rival.timed();
+  const auto& call = rival.call;
   const auto start = Clock::now();
   for (int64_t i = 0; i < repeats; ++i) call();
   return std::chrono::duration<double>(Clock::now() - start).count() / static_cast<double>(repeats);
 }
 
 // How often a rival runs in one turn: about 2 ms, so that neither the clock nor the caches of the one before count.
-int64_t repeats_of(const std::function<void()>& call) {
-  call();
-  call();  // the first call may build kernels
+int64_t repeats_of(const Rival& rival) {
+  seconds(rival, 1);
+  seconds(rival, 1);  // the first call may build kernels
   constexpr double turn = 2e-3;
-  return std::clamp<int64_t>(static_cast<int64_t>(turn / seconds(call, 1)), 1, 1000);
+  return std::clamp<int64_t>(static_cast<int64_t>(turn / seconds(rival, 1)), 1, 1000);
 }
 
 struct Rounds {
@@ -42,12 +44,12 @@ struct Rounds {
   std::vector<std::vector<double>> ratios;
 
   explicit Rounds(const std::vector<Rival>& all) : rivals(all), times(all.size()), ratios(all.size()) {
-    for (const Rival& rival : rivals) repeats.push_back(repeats_of(rival.call));
+    for (const Rival& rival : rivals) repeats.push_back(repeats_of(rival));
   }
 
   double run() {  // seconds of the first
     for (size_t i = 0; i < rivals.size(); ++i) {
-      times[i].push_back(seconds(rivals[i].call, repeats[i]));
+      times[i].push_back(seconds(rivals[i], repeats[i]));
       ratios[i].push_back(times[0].back() / times[i].back());
     }
     return times[0].back();
@@ -56,25 +58,30 @@ struct Rounds {
 
 void report(benchmark::State& state, const Rounds& rounds) {
   for (size_t i = 0; i < rounds.rivals.size(); ++i) {
-    const auto& [name, call, gflop] = rounds.rivals[i];
+    const Rival& rival = rounds.rivals[i];
     const double time = median(rounds.times[i]);
-    state.counters[name + "_ms"] = time * 1e3;
-    state.counters[name + "_peak_mb"] = static_cast<double>(peak_bytes(call)) * 1e-6;
-    if (i > 0) state.counters[name + "_x"] = median(rounds.ratios[i]);
-    if (gflop > 0) state.counters[name + "_gflops"] = gflop / time;
+    state.counters[rival.name + "_ms"] = time * 1e3;
+    if (rival.call) state.counters[rival.name + "_peak_mb"] = static_cast<double>(peak_bytes(rival.call)) * 1e-6;
+    if (i > 0) state.counters[rival.name + "_x"] = median(rounds.ratios[i]);
+    if (rival.gflop > 0) state.counters[rival.name + "_gflops"] = rival.gflop / time;
   }
 }
 
 }  // namespace
 
-void add_turns(const std::string& name, std::vector<Rival> rivals) {
-  const auto body = [rivals = std::move(rivals)](benchmark::State& state) {
+void add_turns(const std::string& name, std::function<std::vector<Rival>()> make) {
+  const auto body = [make = std::move(make)](benchmark::State& state) {
+    const std::vector<Rival> rivals = make();
     Rounds rounds(rivals);
     for (auto _ : state) state.SetIterationTime(rounds.run());
     report(state, rounds);
   };
   constexpr int rounds = 25;
   benchmark::RegisterBenchmark(name.c_str(), body)->UseManualTime()->Iterations(rounds)->Unit(benchmark::kMillisecond);
+}
+
+void add_turns(const std::string& name, std::vector<Rival> rivals) {
+  add_turns(name, [rivals = std::move(rivals)] { return rivals; });
 }
 
 int run_benchmarks(int argc, char** argv) {

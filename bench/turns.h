@@ -13,7 +13,8 @@ namespace bench {
 struct Rival {
   std::string name;
   std::function<void()> call;
-  double gflop = 0;  // work of one call in 1e9 operations; 0: no rate is reported
+  double gflop = 0;                    // work of one call in 1e9 operations; 0: no rate is reported
+  std::function<double()> timed = {};  // in place of `call`: measures itself, seconds of one call
 };
 
 // A benchmark of rivals; its time is that of the first. Counters: NAME_ms, the median time of one call; NAME_gflops,
@@ -21,6 +22,8 @@ struct Rival {
 // one's (below 1: the first is faster); NAME_peak_mb, see peak_memory.h. Calls shorter than a turn of 2 ms run several
 // times in it.
 void add_turns(const std::string& name, std::vector<Rival> rivals);
+// The same with rivals that are made when the benchmark runs and gone after it: other processes, much memory.
+void add_turns(const std::string& name, std::function<std::vector<Rival>()> make);
 
 // The main function of a benchmark program: adds threads and the library's choices to the printed context.
 int run_benchmarks(int argc, char** argv);

@@ -86,6 +86,15 @@ moe_status moe_batch_read(const moe_batch* batch, const char* name, void* buffer
   });
 }
 
+moe_status moe_batch_export_dlpack(const moe_batch* batch, const char* name, DLManagedTensorVersioned** out) {
+  return guard([&] {
+    require(batch, "batch");
+    const std::string key = tensor_name(name);
+    require(out, "out");
+    *out = export_dlpack(batch->batch.get(key)).release();
+  });
+}
+
 moe_status moe_batch_clear(moe_batch* batch) {
   return guard([&] {
     require(batch, "batch");

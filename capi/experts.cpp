@@ -40,7 +40,15 @@ static moe_layer_stat layer_stat(const RoutingCounts& counts) {
           .token_entropy = summary.token_entropy,
           .marginal_entropy = summary.marginal_entropy,
           .load_cv = summary.load_cv,
-          .max_violation = summary.max_violation};
+          .max_violation = summary.max_violation,
+          .dropped = summary.dropped,
+          .unrouted = counts.unrouted,
+          .mutual_information = summary.mutual_information(),
+          .gini = summary.gini,
+          .dominant_share = summary.dominant_share,
+          .confidence = summary.confidence,
+          .margin = summary.margin,
+          .class_nmi = summary.class_nmi};
 }
 
 extern "C" {
@@ -100,6 +108,11 @@ moe_status moe_session_class_routing(const moe_session* session, int32_t layer, 
           stats.kind(), " layer over ", stats.unit(), " tokens, which have no class");
     write_array(stats.window(window).by_class, counts, capacity, count);
   });
+}
+
+moe_status moe_session_coactivation(const moe_session* session, int32_t layer, int32_t window, int64_t* counts,
+                                    size_t capacity, size_t* count) {
+  return guard([&] { write_array(layer_of(session, layer).window(window).together, counts, capacity, count); });
 }
 
 moe_status moe_session_stats_reset(moe_session* session) {

@@ -10,6 +10,8 @@
 #include "buffers.h"
 #include "guard.h"
 #include "models/task.h"
+#include "tensor/cpu_allocator.h"
+#include "tensor/gemm.h"
 
 using namespace moe;
 using namespace moe::capi;
@@ -22,6 +24,8 @@ static std::string build_info() {
   info["cpu_capability"] = at::get_cpu_capability();
   info["threads"] = at::get_num_threads();
   info["cuda"] = false;
+  info["gemm"] = gemm_backend_text();
+  info["allocator"] = allocator_text();
   info["compiler"] = MOE_COMPILER;
   info["tasks"] = nlohmann::ordered_json::array();
   for (const TaskEntry& entry : task_registry()) info["tasks"].push_back(entry.name);

@@ -8,10 +8,10 @@
 using namespace moe;
 using namespace moe::capi;
 
-static moe_loader* make_loader(std::shared_ptr<const Source> source, const Config& config, bool training) {
+static moe_loader* make_loader(std::shared_ptr<const Source> source, const LoaderOptions& options) {
   std::unordered_map<int64_t, int64_t> index_of_image;
   for (int64_t i = 0; i < source->size(); ++i) index_of_image.emplace(source->image_id(i), i);
-  return new moe_loader{source, Loader(source, loader_options(config, training), {}), std::move(index_of_image)};
+  return new moe_loader{source, Loader(source, options, {}), std::move(index_of_image)};
 }
 
 static std::vector<std::string> file_names(const char* const* paths, size_t count) {
@@ -33,7 +33,7 @@ moe_status moe_loader_create(const moe_config* config, const char* split, moe_lo
     require(out, "out");
     check(name == "train" || name == "val", MOE_ERR_INVALID_ARGUMENT, "split: expected \"train\" or \"val\", got ",
           quote(name));
-    *out = make_loader(open_source(config->config, name), config->config, name == "train");
+    *out = make_loader(open_source(config->config, name), loader_options(config->config, name == "train"));
   });
 }
 
@@ -42,7 +42,9 @@ moe_status moe_loader_create_files(const moe_config* config, const char* const* 
     require(config, "config");
     require(paths, "paths");
     require(out, "out");
-    *out = make_loader(open_files(config->config, file_names(paths, count)), config->config, false);
+    LoaderOptions options = loader_options(config->config, false);
+    options.max_broken = static_cast<int64_t>(count);  // a picture that cannot be read spoils none of the others
+    *out = make_loader(open_files(config->config, file_names(paths, count)), options);
   });
 }
 

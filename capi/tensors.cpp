@@ -1,6 +1,7 @@
 #include "tensors.h"
 
 #include <ATen/ATen.h>
+#include <ATen/DLConvertor.h>
 
 #include <array>
 #include <vector>
@@ -164,6 +165,12 @@ at::Tensor adopt_dlpack(DlpackOwner owner) {
   const std::shared_ptr<DLManagedTensorVersioned> shared = std::move(owner);
   return at::from_blob(
       data, layout.sizes, layout.strides, [shared](void*) {}, at::TensorOptions(type));
+}
+
+DlpackOwner export_dlpack(const at::Tensor& tensor) {
+  DlpackOwner owner(at::toDLPackVersioned(tensor));
+  owner->flags |= DLPACK_FLAG_BITMASK_READ_ONLY;
+  return owner;
 }
 
 moe_tensor_info tensor_info(const std::string& name, const at::Tensor& tensor) {

@@ -25,6 +25,9 @@ using DlpackOwner = std::unique_ptr<DLManagedTensorVersioned, DlpackDeleter>;
 // A tensor over the memory of `owner`, whose deleter runs with the last reference, or when this call throws.
 at::Tensor adopt_dlpack(DlpackOwner owner);
 
+// The tensor as DLPack 1.x, flagged read-only; it shares the memory and keeps it alive until its deleter runs.
+DlpackOwner export_dlpack(const at::Tensor& tensor);
+
 // Type and shape of a tensor of a batch.
 moe_tensor_info tensor_info(const std::string& name, const at::Tensor& tensor);
 

@@ -21,7 +21,9 @@
  *       if (moe_config_load("configs/rtdetr/synthetic.yml", &config)) return fail();
  *       if (moe_config_set(config, "train.epochs", "5")) return fail();
  *       if (moe_run_open(config, "runs/first", NULL, &run)) return fail();      // new, or resumes what is there
- *       while (moe_run_next(run, &event) == MOE_OK) printf("%s\n", event.text); // step, eval, checkpoint, epoch, done
+ *       moe_status status;
+ *       while ((status = moe_run_next(run, &event)) == MOE_OK) printf("%s\n", event.text); // step, eval, checkpoint ...
+ *       if (status != MOE_END) return fail();
  *       moe_run_close(run);
  *       moe_config_free(config);
  *       return 0;
@@ -72,6 +74,13 @@ extern "C" {
 #define MOE_API
 #else
 #define MOE_API __attribute__((visibility("default")))
+#endif
+
+/* Put in front of a function that a later version will drop: MOE_DEPRECATED("0.4: use moe_x()") MOE_API ... */
+#if defined(__GNUC__)
+#define MOE_DEPRECATED(text) __attribute__((deprecated(text)))
+#else
+#define MOE_DEPRECATED(text)
 #endif
 
 /* ------------------------------------------------------------------------------------------------------------ Library */
@@ -134,8 +143,9 @@ MOE_API const char *moe_version_string(void);
 /* Binary interface of the loaded library; must equal MOE_ABI of the header. Any thread. Since 0.1 */
 MOE_API int32_t moe_abi_version(void);
 
-/* Writes a JSON object: version, abi, torch (version), cpu_capability, threads, cuda (bool), compiler, tasks (array of names),
- * libraries (name to version). Any thread. Errors: MOE_ERR_BUFFER_TOO_SMALL. Since 0.1 */
+/* Writes a JSON object: version, abi, torch (version), cpu_capability, threads, cuda (bool), gemm (which library multiplies
+ * matrices of each element type, and why), compiler, tasks (array of names), libraries (name to version). Any thread.
+ * Errors: MOE_ERR_BUFFER_TOO_SMALL. Since 0.1 */
 MOE_API moe_status moe_build_info(char *buffer, size_t capacity, size_t *needed);
 
 /* Number of threads for the library's parallel loops and matrix products; process-wide, taken up by every thread at its next
@@ -272,6 +282,11 @@ MOE_API moe_status moe_batch_info(const moe_batch *batch, const char *name, moe_
 /* Copies a tensor, dense and row-major, into the caller's memory. capacity and needed in bytes. Since 0.1 */
 MOE_API moe_status moe_batch_read(const moe_batch *batch, const char *name, void *buffer, size_t capacity, size_t *needed);
 
+/* Hands a tensor out as DLPack 1.x without a copy: *out shares its memory with the batch and keeps it alive, also after the batch
+ * is gone. Call its deleter, once, when done (a consumer such as NumPy's or PyTorch's from_dlpack does). The memory must not be
+ * written. Errors: MOE_ERR_NOT_FOUND. Since 0.1 */
+MOE_API moe_status moe_batch_export_dlpack(const moe_batch *batch, const char *name, struct DLManagedTensorVersioned **out);
+
 /* Removes every tensor. Since 0.1 */
 MOE_API moe_status moe_batch_clear(moe_batch *batch);
 
@@ -292,7 +307,8 @@ typedef void (*moe_log_fn)(int32_t level, const char *message, void *user);
  * absent), MOE_ERR_CONFIG. Since 0.1 */
 MOE_API moe_status moe_loader_create(const moe_config *config, const char *split, moe_loader **out);
 
-/* A loader over image files without labels, for prediction. paths: `count` file names. Since 0.1 */
+/* A loader over image files without labels, for prediction. paths: `count` file names. A file that cannot be read is told to the
+ * log (moe_loader_set_log()), counted (moe_loader_broken()) and left out, whatever data.max_broken is. Since 0.1 */
 MOE_API moe_status moe_loader_create_files(const moe_config *config, const char *const *paths, size_t count, moe_loader **out);
 
 /* Fills `batch` with the next batch; MOE_END after the last one of the epoch (the batch is then empty), and the call after that
@@ -300,8 +316,8 @@ MOE_API moe_status moe_loader_create_files(const moe_config *config, const char 
  * out. Errors: MOE_ERR_DATA (more than data.max_broken in an epoch); the next call tries the same batch again. Since 0.1 */
 MOE_API moe_status moe_loader_next(moe_loader *loader, moe_batch *batch);
 
-/* Tells `log_fn` of every sample that cannot be read and why, and of odd annotations; at once of the annotations noted since the
- * loader was made. It is called within this function, moe_loader_next() and moe_session_evaluate() only, never from a worker
+/* Tells `log_fn` of every sample that cannot be read and why (MOE_LOG_WARNING), of odd annotations (MOE_LOG_WARNING) and of what
+ * the split holds (MOE_LOG_INFO, one line); at once of what was noted since the loader was made. It is called within this function, moe_loader_next() and moe_session_evaluate() only, never from a worker
  * thread. log_fn: NULL for silence, as at first; broken samples of that time are counted, not told later. user: handed on to it;
  * must live until the loader is freed or has another log. Errors: MOE_ERR_INVALID_ARGUMENT (loader is NULL). Since 0.1 */
 MOE_API moe_status moe_loader_set_log(moe_loader *loader, moe_log_fn log_fn, void *user);
@@ -482,18 +498,27 @@ typedef struct moe_expert_stat {
   double importance;      /* mean router probability over all tokens */
 } moe_expert_stat;
 
-/* One layer in one window. */
+/* One layer in one window. "/ ln E": divided by ln E, so that it lies between 0 and 1. Every number is 0 in an empty window. */
 typedef struct moe_layer_stat {
   uint32_t struct_size;
-  int32_t dead_experts;    /* experts with no token */
-  int64_t tokens;          /* tokens seen by the router */
-  int64_t assignments;     /* sum over experts; tokens * k for plain top-k */
-  double token_entropy;    /* mean entropy of a token's distribution / ln E: 0 certain, 1 undecided */
-  double marginal_entropy; /* entropy of the mean distribution / ln E: 1 when all experts are used alike */
-  double load_cv;          /* standard deviation / mean of assignments per expert; 0 at balance */
-  double max_violation;    /* largest load / mean load - 1; 0 at balance */
+  int32_t dead_experts;      /* experts with no token */
+  int64_t tokens;            /* tokens seen by the router */
+  int64_t assignments;       /* sum over experts; tokens * k for plain top-k */
+  double token_entropy;      /* mean entropy of a token's distribution / ln E: 0 certain, 1 undecided */
+  double marginal_entropy;   /* entropy of the mean distribution / ln E: 1 when all experts are used alike */
+  double load_cv;            /* standard deviation / mean of assignments per expert; 0 at balance */
+  double max_violation;      /* largest load / mean load - 1; 0 at balance */
+  int64_t dropped;           /* assignments over capacity, all experts together */
+  int64_t unrouted;          /* tokens that no expert computed */
+  double mutual_information; /* between token and expert: marginal_entropy - token_entropy; 1 when certain and balanced */
+  double gini;               /* of the assignments per expert: 0 at balance, 1 - 1/E when one expert has all */
+  double dominant_share;     /* largest share of an expert; 1/E at balance; 0.8 and more is a collapse */
+  double confidence;         /* mean of a token's largest probability */
+  double margin;             /* mean of a token's largest minus its second largest probability; confidence when E is 1 */
+  double class_nmi;          /* normalised mutual information of class and expert over moe_session_class_routing():
+                                I(y; e) / sqrt(H(y) H(e)); 0 independent or not counted, 1 when each tells the other */
 } moe_layer_stat;
-#define MOE_LAYER_STAT_INIT {sizeof(moe_layer_stat), 0, 0, 0, 0.0, 0.0, 0.0, 0.0}
+#define MOE_LAYER_STAT_INIT {sizeof(moe_layer_stat), 0, 0, 0, 0.0, 0.0, 0.0, 0.0, 0, 0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0}
 
 /* Number of mixture layers; 0 for a dense model. Since 0.1 */
 MOE_API moe_status moe_session_layer_count(const moe_session *session, int32_t *out);
@@ -555,6 +580,11 @@ enum {
   MOE_EVENT_CHECKPOINT = 4, /* a checkpoint was written */
   MOE_EVENT_DONE = 5        /* the training is complete; the next call returns MOE_END */
 };
+
+/* Fills `counts` with E x E tokens, row-major and symmetric: how many tokens chose both experts; the diagonal holds each expert's
+ * own tokens. At balance, entry (a, b) is about tokens * k (k - 1) / (E (E - 1)). capacity and count in elements. Since 0.1 */
+MOE_API moe_status moe_session_coactivation(const moe_session *session, int32_t layer, int32_t window, int64_t *counts,
+                                            size_t capacity, size_t *count);
 
 /* What happened. */
 typedef struct moe_run_event {

@@ -16,6 +16,11 @@ static SplitPlace split_place(const Config& config, const std::string& split) {
   place.root = config.text(section + "root");
   if (place.root.empty()) place.root = config.text("data.root");
   if (place.root.empty()) config.fail_at("data.root", "expected the folder of the data set, got none");
+  if (!is_directory(place.root)) {
+    const std::string key = config.text(section + "root").empty() ? "data.root" : section + "root";
+    fail(MOE_ERR_NOT_FOUND, config.origin(key), ": ", key, ": expected the folder of the data set, got ",
+         quote(place.root), ", no such folder");
+  }
   place.split = config.text(section + "split");
   place.split_file = config.text("data.split_file");
   place.annotations = config.text(section + "annotations");
@@ -46,8 +51,9 @@ static void keep_subset(DetectionSet& set, const Config& config) {
   set.notes.push_back({MOE_LOG_INFO, text("data.subset: ", wanted, " of ", all, " training pictures, drawn by seed")});
 }
 
-// "data/train: 2029 pictures, 17518 objects (car 9120, truck 12), 3 ignored"
-static Note summary(const DetectionSet& set, const std::string& split) {
+// "data, train: 2029 pictures, 17518 objects (car 9120, truck 12), 3 ignored regions", and a warning of every class
+// that nothing can teach: the name may be misspelt.
+static void add_summary(DetectionSet& set, const std::string& split) {
   std::vector<int64_t> counts(set.classes.size());
   int64_t targets = 0, ignored = 0;
   for (const PictureRecord& picture : set.pictures) {
@@ -59,8 +65,13 @@ static Note summary(const DetectionSet& set, const std::string& split) {
   }
   std::vector<std::string> parts;
   for (size_t i = 0; i < counts.size(); ++i) parts.push_back(text(set.classes[i], " ", counts[i]));
-  return {MOE_LOG_INFO, text("data, ", split, ": ", set.pictures.size(), " pictures, ", targets, " objects (",
-                             join(parts, ", "), "), ", ignored, " ignored regions")};
+  set.notes.push_back({MOE_LOG_INFO, text("data, ", split, ": ", set.pictures.size(), " pictures, ", targets,
+                                          " objects (", join(parts, ", "), "), ", ignored, " ignored regions")});
+  for (size_t i = 0; split == "train" && i < counts.size(); ++i) {
+    if (counts[i] > 0) continue;
+    set.notes.push_back({MOE_LOG_WARNING, text("data.classes: no training picture holds ", quote(set.classes[i]),
+                                               "; expected a name that the labels or data.class_map use")});
+  }
 }
 
 static DetectionOptions read_options(const Config& config) {
@@ -93,7 +104,7 @@ std::unique_ptr<Source> open_source(const Config& config, const std::string& spl
   check(!set.pictures.empty(), MOE_ERR_DATA, split_place(config, split).root, ": split ", split,
         ": expected at least one picture, got none");
   if (training) keep_subset(set, config);
-  set.notes.push_back(summary(set, split));
+  add_summary(set, split);
   return std::make_unique<DetectionSource>(std::move(set), options);
 }
 

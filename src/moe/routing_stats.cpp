@@ -17,7 +17,8 @@ RoutingCounts::RoutingCounts(int64_t experts, int64_t classes)
       dropped(experts),
       gate_sum(experts),
       prob_sum(experts),
-      by_class(classes * experts) {}
+      by_class(classes * experts),
+      together(experts * experts) {}
 
 // Never resizes: the caller relies on it not to allocate.
 template <typename T>
@@ -27,19 +28,24 @@ static void add_to(std::vector<T>& sum, const std::vector<T>& values) {
 
 void RoutingCounts::add(const RoutingCounts& other) {
   tokens += other.tokens;
+  unrouted += other.unrouted;
   entropy_sum += other.entropy_sum;
+  confidence_sum += other.confidence_sum;
+  margin_sum += other.margin_sum;
   add_to(assigned, other.assigned);
   add_to(computed, other.computed);
   add_to(dropped, other.dropped);
   add_to(gate_sum, other.gate_sum);
   add_to(prob_sum, other.prob_sum);
   add_to(by_class, other.by_class);
+  add_to(together, other.together);
 }
 
 void RoutingCounts::clear() {
-  tokens = 0;
-  entropy_sum = 0;
-  for (auto* counts : {&assigned, &computed, &dropped, &by_class}) std::fill(counts->begin(), counts->end(), 0);
+  tokens = unrouted = 0;
+  entropy_sum = confidence_sum = margin_sum = 0;
+  for (auto* counts : {&assigned, &computed, &dropped, &by_class, &together})
+    std::fill(counts->begin(), counts->end(), 0);
   for (auto* sums : {&gate_sum, &prob_sum}) std::fill(sums->begin(), sums->end(), 0.0);
 }
 
@@ -64,14 +70,26 @@ static void check_field(const std::string& layer, const char* name, const at::Te
         c10::toString(tensor.scalar_type()), " ", shape_text(tensor.sizes()));
 }
 
-// -sum p ln p over one token's distribution, nats
-static double entropy(const float* probabilities, int64_t experts) {
-  double sum = 0;
+// Adds what one token's distribution says: entropy (-sum p ln p, nats), largest probability, lead over the second
+// largest.
+static void count_distribution(const float* probabilities, int64_t experts, RoutingCounts& out) {
+  double entropy = 0, first = 0, second = 0;
   for (int64_t e = 0; e < experts; ++e) {
     const double p = probabilities[e];
-    if (p > 0) sum -= p * std::log(p);
+    if (p > 0) entropy -= p * std::log(p);
+    second = std::max(second, std::min(first, p));
+    first = std::max(first, p);
   }
-  return sum;
+  out.entropy_sum += entropy;
+  out.confidence_sum += first;
+  out.margin_sum += first - second;
+}
+
+// Adds a token that chose the experts of `chosen` to the table of pairs.
+static void count_pairs(const bool* chosen, int64_t experts, RoutingCounts& out) {
+  for (int64_t a = 0; a < experts; ++a) {
+    for (int64_t b = 0; b < experts && chosen[a]; ++b) out.together[a * experts + b] += chosen[b];
+  }
 }
 
 namespace {
@@ -97,7 +115,9 @@ void count_token(const Rows& rows, int64_t token, RoutingCounts& out) {
   const bool* chosen = rows.chosen.const_data_ptr<bool>() + token * experts;
   const bool* computed = rows.computed.const_data_ptr<bool>() + token * experts;
   out.tokens += 1;
-  out.entropy_sum += entropy(probabilities, experts);
+  out.unrouted += std::none_of(computed, computed + experts, [](bool used) { return used; });
+  count_distribution(probabilities, experts, out);
+  count_pairs(chosen, experts, out);
   for (int64_t e = 0; e < experts; ++e) {
     out.assigned[e] += chosen[e];
     out.computed[e] += computed[e];
@@ -182,7 +202,8 @@ const RoutingCounts& RoutingStats::window(int32_t window) const {
   }
 }
 
-// The order within one window: tokens, assigned, computed, dropped, by_class; and gate_sum, prob_sum, entropy_sum.
+// The order within one window: tokens, unrouted, assigned, computed, dropped, by_class, together; and gate_sum,
+// prob_sum, entropy_sum, confidence_sum, margin_sum.
 template <typename T>
 static void append(std::vector<T>& out, const std::vector<T>& values) {
   out.insert(out.end(), values.begin(), values.end());
@@ -192,7 +213,9 @@ std::vector<int64_t> RoutingStats::save_counts() const {
   std::vector<int64_t> out;
   for (const RoutingCounts* counts : {&lifetime_, &since_reset_, &last_step_}) {
     out.push_back(counts->tokens);
-    for (const auto* values : {&counts->assigned, &counts->computed, &counts->dropped, &counts->by_class})
+    out.push_back(counts->unrouted);
+    for (const auto* values :
+         {&counts->assigned, &counts->computed, &counts->dropped, &counts->by_class, &counts->together})
       append(out, *values);
   }
   return out;
@@ -203,7 +226,7 @@ std::vector<double> RoutingStats::save_sums() const {
   for (const RoutingCounts* counts : {&lifetime_, &since_reset_, &last_step_}) {
     append(out, counts->gate_sum);
     append(out, counts->prob_sum);
-    out.push_back(counts->entropy_sum);
+    for (const double sum : {counts->entropy_sum, counts->confidence_sum, counts->margin_sum}) out.push_back(sum);
   }
   return out;
 }
@@ -215,8 +238,8 @@ static Iterator take(Iterator from, std::vector<T>& values) {
 }
 
 void RoutingStats::load(const std::vector<int64_t>& counts, const std::vector<double>& sums) {
-  const size_t experts = experts_.size(), want_counts = 3 * (1 + 3 * experts + lifetime_.by_class.size());
-  const size_t want_sums = 3 * (2 * experts + 1);
+  const size_t experts = experts_.size(), window_counts = 2 + (3 + experts) * experts;
+  const size_t want_counts = 3 * (window_counts + lifetime_.by_class.size()), want_sums = 3 * (2 * experts + 3);
   check(counts.size() == want_counts && sums.size() == want_sums, MOE_ERR_DATA, "statistics of ", name_, ": expected ",
         want_counts, " counts and ", want_sums, " sums for ", experts, " experts and ", classes_, " classes, got ",
         counts.size(), " and ", sums.size());
@@ -224,22 +247,48 @@ void RoutingStats::load(const std::vector<int64_t>& counts, const std::vector<do
   auto sum = sums.begin();
   for (RoutingCounts* window : {&lifetime_, &since_reset_, &last_step_}) {
     window->tokens = *count++;
-    for (auto* values : {&window->assigned, &window->computed, &window->dropped, &window->by_class})
+    window->unrouted = *count++;
+    for (auto* values : {&window->assigned, &window->computed, &window->dropped, &window->by_class, &window->together})
       count = take(count, *values);
     sum = take(take(sum, window->gate_sum), window->prob_sum);
-    window->entropy_sum = *sum++;
+    for (double* value : {&window->entropy_sum, &window->confidence_sum, &window->margin_sum}) *value = *sum++;
   }
   pending_.clear();
 }
 
-// Entropy of the sums read as a distribution, nats.
-static double marginal_entropy(const std::vector<double>& sums) {
+// Entropy of sums or counts read as a distribution, nats; 0 when they are all 0.
+template <typename T>
+static double marginal_entropy(const std::vector<T>& sums) {
   double total = 0, entropy = 0;
-  for (const double sum : sums) total += sum;
-  for (const double sum : sums) {
-    if (sum > 0) entropy -= sum / total * std::log(sum / total);
+  for (const T sum : sums) total += static_cast<double>(sum);
+  for (const T sum : sums) {
+    const double p = sum > 0 ? static_cast<double>(sum) / total : 0;
+    if (p > 0) entropy -= p * std::log(p);
   }
   return entropy;
+}
+
+// I(y; e) / sqrt(H(y) H(e)) of a table of counts [classes, E]; 0 when either is certain.
+static double class_nmi(const std::vector<int64_t>& table, size_t experts) {
+  std::vector<int64_t> by_class(experts ? table.size() / experts : 0), by_expert(experts);
+  for (size_t i = 0; i < table.size(); ++i) {
+    by_class[i / experts] += table[i];
+    by_expert[i % experts] += table[i];
+  }
+  const double classes = marginal_entropy(by_class), chosen = marginal_entropy(by_expert);
+  if (classes <= 0 || chosen <= 0) return 0;
+  // I = H(y) + H(e) - H(y, e); rounding must not show an independent table as negative
+  return std::max(0.0, classes + chosen - marginal_entropy(table)) / std::sqrt(classes * chosen);
+}
+
+// sum |a - b| over all pairs / (2 E^2 mean)
+static double gini(const std::vector<int64_t>& assigned, double mean) {
+  double difference = 0;
+  for (const int64_t a : assigned) {
+    for (const int64_t b : assigned) difference += static_cast<double>(std::abs(a - b));
+  }
+  const auto experts = static_cast<double>(assigned.size());
+  return difference / (2 * experts * experts * mean);
 }
 
 static void summarize_load(const std::vector<int64_t>& assigned, RoutingSummary* out) {
@@ -259,6 +308,8 @@ static void summarize_load(const std::vector<int64_t>& assigned, RoutingSummary*
   }
   out->load_cv = std::sqrt(variance) / mean;
   out->max_violation = static_cast<double>(largest) / mean - 1;
+  out->dominant_share = static_cast<double>(largest) / static_cast<double>(out->assignments);
+  out->gini = gini(assigned, mean);
 }
 
 static double ratio(double part, double whole) {
@@ -281,10 +332,15 @@ std::vector<ExpertShare> expert_shares(const RoutingCounts& counts) {
 RoutingSummary summarize(const RoutingCounts& counts) {
   RoutingSummary out;
   if (counts.tokens == 0) return out;
+  const auto tokens = static_cast<double>(counts.tokens);
   summarize_load(counts.assigned, &out);
+  for (const int64_t dropped : counts.dropped) out.dropped += dropped;
+  out.confidence = counts.confidence_sum / tokens;
+  out.margin = counts.margin_sum / tokens;
   if (counts.assigned.size() < 2) return out;
+  out.class_nmi = class_nmi(counts.by_class, counts.assigned.size());
   const double most = std::log(static_cast<double>(counts.assigned.size()));
-  out.token_entropy = counts.entropy_sum / static_cast<double>(counts.tokens) / most;
+  out.token_entropy = counts.entropy_sum / tokens / most;
   out.marginal_entropy = marginal_entropy(counts.prob_sum) / most;
   return out;
 }

@@ -13,13 +13,17 @@ namespace moe {
 
 struct RoutingCounts {
   int64_t tokens = 0;
+  int64_t unrouted = 0;           // tokens that no expert computed
   std::vector<int64_t> assigned;  // [E] chosen by the router
   std::vector<int64_t> computed;  // [E] really computed
   std::vector<int64_t> dropped;   // [E] over capacity
   std::vector<double> gate_sum;   // [E] sum of gate weights over assignments
   std::vector<double> prob_sum;   // [E] sum of the router's distribution over all tokens
   double entropy_sum = 0;         // sum over tokens of H(p), nats
+  double confidence_sum = 0;      // sum over tokens of the largest probability
+  double margin_sum = 0;          // sum over tokens of the largest minus the second largest probability
   std::vector<int64_t> by_class;  // [classes * E] assignments by class
+  std::vector<int64_t> together;  // [E * E] tokens that chose both experts; symmetric, the diagonal is `assigned`
 
   RoutingCounts(int64_t experts = 0, int64_t classes = 0);
   void add(const RoutingCounts& other);
@@ -87,10 +91,18 @@ std::vector<ExpertShare> expert_shares(const RoutingCounts& counts);
 struct RoutingSummary {
   int64_t assignments = 0;
   int64_t dead_experts = 0;
+  int64_t dropped = 0;
   double token_entropy = 0;     // / ln E
   double marginal_entropy = 0;  // / ln E
   double load_cv = 0;
   double max_violation = 0;
+  double gini = 0;
+  double dominant_share = 0;
+  double confidence = 0;
+  double margin = 0;
+  double class_nmi = 0;
+
+  double mutual_information() const { return marginal_entropy - token_entropy; }
 };
 RoutingSummary summarize(const RoutingCounts& counts);
 

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "nn/attention_kernel.h"
+#include "tensor/linear.h"
 
 namespace moe::nn {
 
@@ -98,8 +99,8 @@ at::Tensor MultiheadSelfAttention::forward(const at::Tensor& query_key, const at
   };
   const std::vector<at::Tensor> weights = in_proj_weight.split({2 * dim, dim});
   const std::vector<at::Tensor> biases = in_proj_bias.split({2 * dim, dim});
-  const std::vector<at::Tensor> qk = at::linear(query_key, weights[0], biases[0]).chunk(2, 2);
-  const at::Tensor v = at::linear(value, weights[1], biases[1]);
+  const std::vector<at::Tensor> qk = moe::linear(query_key, weights[0], biases[0]).chunk(2, 2);
+  const at::Tensor v = moe::linear(value, weights[1], biases[1]);
   return out_proj_->forward(attention(heads(qk[0]), heads(qk[1]), heads(v), blocked));
 }
 

@@ -2,51 +2,26 @@
 
 #include <ATen/Parallel.h>
 
-#include <bit>
-#include <cmath>
 #include <cstring>
 #include <limits>
 #include <vector>
 
 #include "base/simd.h"
+#include "base/vector_math.h"
 
 namespace moe::nn {
 namespace {
 
 constexpr int64_t grain = 16;  // rows
 
-// e^x for x <= 0 to 2 ulp: 2^n times a polynomial on [-ln2/2, ln2/2] (coefficients of Cephes' expf). Plain arithmetic,
-// so that a loop over it becomes vector code.
-inline float exp_negative(float x) {
-  x = x < -87.0f ? -87.0f : x;
-  const float n = static_cast<float>(static_cast<int32_t>(x * 1.44269504088896341f - 0.5f));
-  const float r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
-  float p = 1.9875691500e-4f;
-  p = p * r + 1.3981999507e-3f;
-  p = p * r + 8.3334519073e-3f;
-  p = p * r + 4.1665795894e-2f;
-  p = p * r + 1.6666665459e-1f;
-  p = p * r + 5.0000001201e-1f;
-  p = p * r * r + r + 1.0f;
-  return p * std::bit_cast<float>((static_cast<int32_t>(n) + 127) << 23);
-}
-
-inline double exp_negative(double x) {
-  return std::exp(x);
-}
-
 MOE_MULTIVERSION void widen(const c10::BFloat16* from, float* to, int64_t n) {
   const auto* bits = reinterpret_cast<const uint16_t*>(from);
-  for (int64_t i = 0; i < n; ++i) to[i] = std::bit_cast<float>(static_cast<uint32_t>(bits[i]) << 16);
+  for (int64_t i = 0; i < n; ++i) to[i] = widen_bf16(bits[i]);
 }
 
-// Round to nearest even; the values are finite.
 MOE_MULTIVERSION void narrow(const float* from, c10::BFloat16* to, int64_t n) {
   auto* bits = reinterpret_cast<uint16_t*>(to);
-  for (int64_t i = 0; i < n; ++i) {
-    const uint32_t word = std::bit_cast<uint32_t>(from[i]);
-    bits[i] = static_cast<uint16_t>((word + 0x7FFFu + ((word >> 16) & 1u)) >> 16);
-  }
+  for (int64_t i = 0; i < n; ++i) bits[i] = narrow_bf16(from[i]);
 }
 
 #define MOE_SOFTMAX_BODY(A)                                                       \

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "tensor/checkpoint_fn.h"
+#include "tensor/linear.h"
 
 namespace moe::nn {
 
@@ -36,7 +37,7 @@ Linear::Linear(int64_t in, int64_t out, bool with_bias) {
 }
 
 at::Tensor Linear::forward(const at::Tensor& x) const {
-  return at::linear(x, weight, bias);
+  return moe::linear(x, weight, bias);
 }
 
 void Linear::init_own(const ParameterInit& init) {

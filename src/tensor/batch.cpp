@@ -3,7 +3,10 @@
 #include <ATen/ATen.h>
 #include <sys/mman.h>
 
+#include <algorithm>
+
 #include "base/error.h"
+#include "base/text.h"
 
 namespace moe {
 
@@ -52,6 +55,16 @@ static const char* dtype_name(at::ScalarType type) {
       return "uint8";
     case at::kBool:
       return "bool";
+    case at::kInt:
+      return "int32";
+    case at::kShort:
+      return "int16";
+    case at::kChar:
+      return "int8";
+    case at::kHalf:
+      return "float16";
+    case at::kBFloat16:
+      return "bfloat16";
     default:
       return c10::toString(type);
   }
@@ -90,6 +103,7 @@ int64_t batch_size(const BatchSpec& spec, const Batch& batch) {
 
 static void check_shape(const FieldSpec& field, const at::Tensor& tensor, int64_t samples) {
   bool good = tensor.dim() == static_cast<int64_t>(field.shape.size()) + 1;
+  check(good, MOE_ERR_SHAPE, field.name, ": expected ", expected_shape(field), ", got ", shape_text(tensor.sizes()));
   for (size_t i = 0; good && i < field.shape.size(); ++i) {
     const int64_t size = tensor.size(static_cast<int64_t>(i) + 1);
     good = field.shape[i] < 0 ? size >= 1 : size == field.shape[i];
@@ -114,16 +128,35 @@ static void check_offsets(const std::string& name, const at::Tensor& offsets, co
         ", got ", values[last]);
 }
 
-static void check_finite(const FieldSpec& field, const at::Tensor& tensor) {
-  if (!at::isFloatingType(tensor.scalar_type()) || tensor.numel() == 0) return;
-  // A sum is non-finite when any element is; only then (or when it overflowed) look closer.
-  if (std::isfinite(tensor.sum().item<double>())) return;
+[[noreturn]] static void fail_not_finite(const FieldSpec& field, const at::Tensor& tensor) {
   const at::Tensor bad = at::isfinite(tensor).logical_not().nonzero();
-  if (bad.size(0) == 0) return;
   const at::Tensor first = bad[0].contiguous();  // nonzero() lies in memory column by column
   std::vector<int64_t> index(first.const_data_ptr<int64_t>(), first.const_data_ptr<int64_t>() + first.numel());
   fail(MOE_ERR_NUMERIC, field.name, ": expected finite values, got ", bad.size(0),
        " NaN or infinite ones, the first at ", shape_text(index));
+}
+
+static void check_values(const FieldSpec& field, const at::Tensor& tensor) {
+  if (!at::isFloatingType(tensor.scalar_type()) || tensor.numel() == 0) return;
+  // The order of the elements does not matter here, and a dense view saves the copy.
+  const at::Tensor flat = tensor.is_non_overlapping_and_dense() ? tensor.as_strided({tensor.numel()}, {1}) : tensor;
+  const auto [smallest, largest] = at::aminmax(flat);
+  const double low = smallest.item<double>(), high = largest.item<double>();
+  if (!std::isfinite(low) || !std::isfinite(high)) fail_not_finite(field, tensor);
+  check(low >= field.lowest && high <= field.highest, MOE_ERR_DATA, field.name, ": expected values of ", field.lowest,
+        " to ", field.highest, ", got ", low, " to ", high,
+        field.highest == 1 && low >= 0 && high <= 255 ? ": divide 8-bit pictures by 255" : "");
+}
+
+// " (there is "label", which is not used)" where a tensor of the batch has nearly the name of the one that lacks.
+static std::string misspelt(const BatchSpec& spec, const Batch& batch, const std::string& missing) {
+  std::vector<std::string> unknown;
+  for (const auto& field : batch.fields()) {
+    const bool known = std::ranges::any_of(spec, [&](const FieldSpec& one) { return one.name == field.first; });
+    if (!known) unknown.push_back(field.first);
+  }
+  const std::vector<std::string> close = nearest(missing, unknown, 1);
+  return close.empty() ? "" : text(" (there is ", quote(close[0]), ", a name that is not used)");
 }
 
 void check_batch(const BatchSpec& spec, const Batch& batch, bool training) {
@@ -132,14 +165,14 @@ void check_batch(const BatchSpec& spec, const Batch& batch, bool training) {
     const bool required = !field.optional && (training || !field.training_only);
     if (!batch.has(field.name)) {
       check(!required, MOE_ERR_NOT_FOUND, "batch: expected a tensor ", quote(field.name), " ", expected_shape(field),
-            ", got none");
+            ", got none", misspelt(spec, batch, field.name));
       continue;
     }
     const at::Tensor& tensor = batch.get(field.name);
     check(tensor.scalar_type() == field.dtype, MOE_ERR_DTYPE, field.name, ": expected ", dtype_name(field.dtype),
           ", got ", dtype_name(tensor.scalar_type()));
     check_shape(field, tensor, samples);
-    check_finite(field, tensor);
+    check_values(field, tensor);
     if (field.layout != FieldSpec::Layout::ragged) continue;
     check(batch.has(field.offsets), MOE_ERR_NOT_FOUND, "batch: expected a tensor ", quote(field.offsets),
           " for the rows of ", quote(field.name), ", got none");

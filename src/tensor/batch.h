@@ -4,6 +4,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <limits>
 #include <string>
 #include <utility>
 #include <vector>
@@ -29,17 +30,19 @@ struct FieldSpec {
   at::ScalarType dtype;
   std::vector<int64_t> shape;  // of one sample (dense) or one row (ragged); -1: any size >= 1
   Layout layout = Layout::dense;
-  std::string offsets = "offsets";  // ragged: the field that holds this one's offsets
-  bool training_only = false;       // targets: predict() does without
-  bool optional = false;            // may be absent; when present it is checked
-  std::string doc;                  // meaning and units
+  std::string offsets = "offsets";                           // ragged: the field that holds this one's offsets
+  bool training_only = false;                                // targets: predict() does without
+  bool optional = false;                                     // may be absent; when present it is checked
+  std::string doc;                                           // meaning and units
+  double lowest = -std::numeric_limits<double>::infinity();  // of floating values
+  double highest = std::numeric_limits<double>::infinity();
 };
 using BatchSpec = std::vector<FieldSpec>;  // a spec names its offsets fields too (int64, Layout::offsets)
 
 // Samples in the batch, from its first dense field of the spec.
 int64_t batch_size(const BatchSpec& spec, const Batch& batch);
-// Every field there, right type and shape, finite, offsets rising from 0 to N. One line for the first thing that is
-// wrong.
+// Every field there, right type and shape, finite and in range, offsets rising from 0 to N. One line for the first
+// thing that is wrong.
 void check_batch(const BatchSpec& spec, const Batch& batch, bool training);
 // "images: float32 [B, 3, H, W]  RGB in 0..1" line by line.
 std::string describe(const BatchSpec& spec);

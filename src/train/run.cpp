@@ -113,8 +113,13 @@ Run::Run(const Config* config, const std::string& folder, RunMode mode, Log log)
     s.folder.log(line);
     log_line(log, level, line);
   };
-  if (!s.try_resume()) s.start();
-  write_file_atomic(s.folder.file("config.yml"), s.config.dump(false));
+  try {
+    if (!s.try_resume()) s.start();
+    write_file_atomic(s.folder.file("config.yml"), s.config.dump(false));
+  } catch (...) {
+    s.folder.remove_empty();
+    throw;
+  }
   s.steps_at_start = s.session->steps();
 }
 
@@ -372,9 +377,12 @@ RunEvent Run::State::finish() {
   RunEvent out = event(RunEvent::Kind::done);
   out.metric = std::isfinite(best) ? best : std::numeric_limits<double>::quiet_NaN();
   out.seconds_left = 0;
-  out.text = text("done: ", out.step, " steps in ", format_duration(trained_seconds), " of training",
-                  std::isfinite(best) ? text(", best first metric ", format_double(std::round(best * 1e4) / 1e4)) : "",
-                  ", in ", folder.path());
+  out.text = text("done: ", out.step, " steps in ", format_duration(trained_seconds), " of training");
+  if (std::isfinite(best)) {
+    const std::string name = session->task().evaluator()->finish().front().name;
+    out.text += text(", best ", name, " ", format_double(std::round(best * 1e4) / 1e4));
+  }
+  out.text += text(", in ", folder.path());
   folder.log(out.text);
   return out;
 }

@@ -1,5 +1,7 @@
 #include "train/run_folder.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <ctime>
 #include <optional>
@@ -20,6 +22,13 @@ RunFolder::RunFolder(const std::string& path) : path_(path) {
 
 bool RunFolder::holds_run(const std::string& path) {
   return exists(join_path(path, "config.yml"));
+}
+
+void RunFolder::remove_empty() const {
+  if (holds_run(path_)) return;
+  for (const char* name : {"train.log", "metrics.jsonl", "metrics.csv", ".lock"}) remove_file(file(name));
+  rmdir(file("checkpoints").c_str());
+  rmdir(path_.c_str());
 }
 
 std::string RunFolder::checkpoint(int64_t step) const {

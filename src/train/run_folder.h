@@ -24,6 +24,7 @@ class RunFolder {
   std::string checkpoint(int64_t step) const;
   std::string best() const { return file("checkpoints/best.safetensors"); }
   std::vector<int64_t> checkpoint_steps() const;  // rising
+  void remove_empty() const;                      // takes back a folder that holds no run; what others put there stays
   void set_aside_after(int64_t step) const;       // renames newer checkpoints, which cannot be read, to *.broken
   void prune_checkpoints(int64_t keep) const;     // removes all but the newest `keep`, and leftovers of killed writes
 

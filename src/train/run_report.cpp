@@ -82,16 +82,27 @@ static Json layer_json(const RoutingStats& stats, int32_t window) {
   const std::vector<ExpertShare> shares = expert_shares(counts);
   Json experts = Json::object();
   for (size_t e = 0; e < shares.size(); ++e) {
-    experts[stats.expert_names()[e]] = {
-        {"tokens", counts.assigned[e]},     {"computed", counts.computed[e]},
-        {"share", shares[e].share},         {"activation_rate", shares[e].activation_rate},
-        {"gate_mean", shares[e].gate_mean}, {"importance", shares[e].importance}};
+    experts[stats.expert_names()[e]] = {{"tokens", counts.assigned[e]},
+                                        {"computed", counts.computed[e]},
+                                        {"dropped", counts.dropped[e]},
+                                        {"share", shares[e].share},
+                                        {"activation_rate", shares[e].activation_rate},
+                                        {"gate_mean", shares[e].gate_mean},
+                                        {"importance", shares[e].importance}};
   }
   return {{"tokens", counts.tokens},
+          {"dropped", summary.dropped},
+          {"unrouted", counts.unrouted},
           {"token_entropy", summary.token_entropy},
           {"marginal_entropy", summary.marginal_entropy},
+          {"mutual_information", summary.mutual_information()},
           {"load_cv", summary.load_cv},
           {"max_violation", summary.max_violation},
+          {"gini", summary.gini},
+          {"dominant_share", summary.dominant_share},
+          {"confidence", summary.confidence},
+          {"margin", summary.margin},
+          {"class_nmi", summary.class_nmi},
           {"dead_experts", summary.dead_experts},
           {"experts", experts}};
 }

@@ -135,7 +135,7 @@ std::string read_header(const std::string& path, CheckedReader& reader) {
   check(length <= kSafetensorsHeaderLimit, MOE_ERR_DATA, path, ": expected a safetensors header of at most ",
         kSafetensorsHeaderLimit, " bytes, got ", length);
   check(length <= reader.size() - 8, MOE_ERR_DATA, path, ": expected a safetensors header of ", length,
-        " bytes, got a file with ", reader.size() - 8, " after the length");
+        " bytes, got a file with ", reader.size() - 8, " after the length: the file is cut short, or is none");
   std::string json(length, '\0');
   reader.read(json.data(), length);
   return json;

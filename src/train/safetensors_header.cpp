@@ -176,7 +176,7 @@ void check_extent(const std::string& where, const SafetensorsEntry& entry, uint6
   const std::optional<uint64_t> bytes = byte_count(entry);
   check(bytes.has_value(), MOE_ERR_DATA, where, "expected a size in bytes below 2^63, got a larger shape");
   check(entry.begin <= entry.end && entry.end <= data_bytes, MOE_ERR_DATA, where, "expected data_offsets within the ",
-        data_bytes, " bytes of data, got [", entry.begin, ", ", entry.end, "]");
+        data_bytes, " bytes of data, got [", entry.begin, ", ", entry.end, "]: is the file cut short?");
   check(entry.end - entry.begin == *bytes, MOE_ERR_DATA, where, "expected ", *bytes,
         " bytes for its dtype and shape, got ", entry.end - entry.begin);
 }

@@ -13,6 +13,7 @@
 #include "config/config.h"
 #include "data/loader.h"
 #include "models/task.h"
+#include "tensor/cpu_allocator.h"
 #include "train/ema.h"
 #include "train/optimizer.h"
 #include "train/safetensors.h"
@@ -92,6 +93,7 @@ class Session {
   Log log_;
   std::unique_ptr<Task> task_;
   std::vector<RoutingStats*> routing_;  // the task's, one per mixture layer
+  KeepMemory memory_;  // first: outlives the tensors
   std::unique_ptr<Optimizer> optimizer_;
   std::optional<Schedule> schedule_;
   std::unique_ptr<LossScaler> scaler_;

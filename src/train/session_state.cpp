@@ -196,7 +196,12 @@ std::unique_ptr<Session> Session::open(const SafetensorsFile& file, const std::s
 
 std::unique_ptr<Session> Session::open(const std::string& path, Log log) {
   const std::string file = checkpoint_of(path);
-  return open(load_safetensors(file), file, nullptr, std::move(log));
+  try {
+    return open(load_safetensors(file), file, nullptr, std::move(log));
+  } catch (const Error& error) {
+    if (file == path || error.status() != MOE_ERR_DATA) throw;
+    fail(MOE_ERR_DATA, error.what(), "; try another checkpoint of the run in ", join_path(path, "checkpoints"));
+  }
 }
 
 uint64_t Session::digest() const {

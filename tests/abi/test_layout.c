@@ -87,7 +87,7 @@ OFFSET(moe_expert_stat, activation_rate, 32);
 OFFSET(moe_expert_stat, gate_mean, 40);
 OFFSET(moe_expert_stat, importance, 48);
 
-SIZE(moe_layer_stat, 56);
+SIZE(moe_layer_stat, 120);
 OFFSET(moe_layer_stat, struct_size, 0);
 OFFSET(moe_layer_stat, dead_experts, 4);
 OFFSET(moe_layer_stat, tokens, 8);
@@ -96,6 +96,21 @@ OFFSET(moe_layer_stat, token_entropy, 24);
 OFFSET(moe_layer_stat, marginal_entropy, 32);
 OFFSET(moe_layer_stat, load_cv, 40);
 OFFSET(moe_layer_stat, max_violation, 48);
+OFFSET(moe_layer_stat, dropped, 56);
+OFFSET(moe_layer_stat, unrouted, 64);
+OFFSET(moe_layer_stat, mutual_information, 72);
+OFFSET(moe_layer_stat, gini, 80);
+OFFSET(moe_layer_stat, dominant_share, 88);
+OFFSET(moe_layer_stat, confidence, 96);
+OFFSET(moe_layer_stat, margin, 104);
+OFFSET(moe_layer_stat, class_nmi, 112);
+
+SIZE(moe_data_report, 40);
+OFFSET(moe_data_report, struct_size, 0);
+OFFSET(moe_data_report, pictures, 8);
+OFFSET(moe_data_report, objects, 16);
+OFFSET(moe_data_report, problems, 24);
+OFFSET(moe_data_report, excluded, 32);
 
 SIZE(moe_run_options, 24);
 OFFSET(moe_run_options, struct_size, 0);

@@ -69,6 +69,10 @@ static void null_for_batches(void** state) {
   IS_NULL(moe_batch_set(world.batch, NULL, &view));
   IS_NULL(moe_batch_set(world.batch, "x", NULL));
   IS_NULL(moe_batch_bind_dlpack(world.batch, "x", NULL)); /* test_dlpack.c has the others */
+  struct DLManagedTensorVersioned* exported = NULL;
+  IS_NULL(moe_batch_export_dlpack(NULL, "x", &exported));
+  IS_NULL(moe_batch_export_dlpack(world.batch, NULL, &exported));
+  IS_NULL(moe_batch_export_dlpack(world.batch, "images", NULL));
   IS_NULL(moe_batch_count(NULL, &count));
   IS_NULL(moe_batch_count(world.batch, NULL));
   IS_NULL(moe_batch_info_at(NULL, 0, &info));
@@ -168,6 +172,7 @@ static void null_for_experts_and_runs(void** state) {
   IS_NULL(moe_run_open(world.config, "/tmp/run", NULL, NULL));
   IS_NULL(moe_run_next(NULL, &event));
   IS_NULL(moe_run_next(world.run, NULL));
+  IS_NULL(moe_session_coactivation(NULL, 0, 0, NULL, 0, NULL));
   IS_NULL(moe_run_request_stop(NULL));
   IS_NULL(moe_run_session(NULL, &session));
   IS_NULL(moe_run_session(world.run, NULL));
@@ -316,6 +321,7 @@ static void constants_out_of_range(void** state) {
   FAILS(MOE_ERR_NOT_FOUND, "rtdetr", moe_config_describe("rtdter", NULL, 0, NULL));
 }
 
+  FAILS(MOE_ERR_INVALID_ARGUMENT, "window", moe_session_coactivation(world.session, 0, 9, NULL, 0, NULL));
 static void generate_options_out_of_range(void** state) {
   (void)state;
   const char* folder = in_folder(world.folder, "never");

@@ -70,6 +70,7 @@ check_failures() {
   refuse 1 'override train.epoch: unknown key, did you mean "train.epochs"' "$moe" config tiny.yml train.epoch=3
   refuse 1 'override train.epochs: expected an integer >= 1, got "many"' "$moe" train tiny.yml train.epochs=many
   refuse 1 'nothing' "$moe" train tiny.yml data.root=nothing --run failed
+  [ ! -e failed ] || wrong "a run that could not begin leaves its folder"
   echo "text" >broken.safetensors
   refuse 1 'broken.safetensors' "$moe" eval broken.safetensors
 }
@@ -96,7 +97,7 @@ check_data_and_config() {
   expect 0 "$moe" data synth traffic scenes --train 12 --val 4 --size 192x128 --seed 5
   [ "$(ls scenes/image | wc -l)" = 16 ] || wrong "expected 16 pictures"
   refuse 1 'scenes' "$moe" data synth traffic scenes
-  refuse 1 'trafic' "$moe" data synth trafic other
+  refuse 2 'trafic' "$moe" data synth trafic other
   expect 0 "$moe" config tiny.yml train.epochs=7
   prints '^  epochs: 7$' config
   cp out resolved.yml
@@ -156,6 +157,11 @@ check_use() {
   expect 0 "$moe" predict runs/tiny-0001 scenes/image/* --out predicted --min-score 0
   [ "$(ls predicted/*.png | wc -l)" = 16 ] || wrong "expected 16 pictures with predictions"
   grep -q '"bbox": \[' predicted/predictions.json || wrong "expected detections in predictions.json"
+  echo "no picture" >text.png
+  expect 1 "$moe" predict runs/tiny-0001 text.png scenes/image/000000.* --out some --min-score 1.01
+  grep -q 'text.png' err || wrong "expected a warning about text.png"
+  grep -q '1 of 2 pictures could not be read' err || wrong "expected a count of broken pictures"
+  prints 'no object of score 1.01 or more, the highest is 0[.]' "predict --min-score 1.01"
   refuse 1 'no.png' "$moe" predict runs/tiny-0001 no.png --out predicted
 }
 

@@ -247,6 +247,14 @@ static void check_window(int32_t window, int64_t tokens) {
   CHECK(fabs(share - 1) < 1e-12 && fabs(importance - 1) < 1e-5);
   CHECK(fabs(activation - (double)assigned / (double)tokens) < 1e-12);
   CHECK(layer.token_entropy >= 0 && layer.token_entropy <= 1 + 1e-6);
+  CHECK(fabs(layer.mutual_information - (layer.marginal_entropy - layer.token_entropy)) < 1e-12);
+  CHECK(layer.confidence <= 1 + 1e-6 && 0 <= layer.margin && layer.margin <= layer.confidence);
+  CHECK(layer.gini >= 0 && layer.dominant_share >= 1.0 / TINY_EXPERTS && layer.unrouted == 0 && layer.dropped == 0);
+  int64_t together[TINY_EXPERTS * TINY_EXPERTS];
+  OK(moe_session_coactivation(session, 0, window, together, TINY_EXPERTS * TINY_EXPERTS, &count));
+  assert_int_equal(count, TINY_EXPERTS * TINY_EXPERTS);
+  for (int e = 0; e < TINY_EXPERTS; ++e) assert_int_equal(together[e * TINY_EXPERTS + e], experts[e].tokens);
+  assert_int_equal(together[1], together[TINY_EXPERTS]);
 }
 
 static void expert_statistics_add_up(void** state) {

@@ -233,6 +233,22 @@ static void test_coco_annotation_id_zero(void**) {
   CHECK(notes[1].line.find("1 objects (car 1, person 0)") != std::string::npos);
 }
 
+// A class that nothing can teach is named, in training alone.
+static void test_class_without_objects(void**) {
+  const TinyDair set(2);
+  const auto warnings = [&](const char* split) {
+    int64_t count = 0;
+    const auto source = set.open(split, {{"data.classes", "[car, truk]"}});
+    for (const Note& note : source->take_notes()) {
+      count +=
+          note.level == MOE_LOG_WARNING && note.line.find("no training picture holds \"truk\"") != std::string::npos;
+    }
+    return count;
+  };
+  CHECK(warnings("train") == 1);
+  CHECK(warnings("val") == 0);
+}
+
 static void test_subset(void**) {
   const TinyDair set(9);
   const auto files = [&](const char* seed) {
@@ -300,6 +316,7 @@ int main() {
       cmocka_unit_test(test_coco),
       cmocka_unit_test(test_coco_faults),
       cmocka_unit_test(test_coco_annotation_id_zero),
+      cmocka_unit_test(test_class_without_objects),
       cmocka_unit_test(test_subset),
       cmocka_unit_test(test_files_without_labels),
       cmocka_unit_test(test_augmentation_changes_only_training),

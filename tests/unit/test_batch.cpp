@@ -94,6 +94,9 @@ static void missing_tensors(void**) {
   batch.set("images", at::rand({2, 3, 8, 6}));
   CHECK_ERROR(MOE_ERR_NOT_FOUND, "expected a tensor \"boxes\" [N, 4], got none",
               check_batch(detection_spec(), batch, true));
+  batch.set("bboxes", at::rand({3, 4}));
+  CHECK_ERROR(MOE_ERR_NOT_FOUND, "got none (there is \"bboxes\", a name that is not used)",
+              check_batch(detection_spec(), batch, true));
   batch.set("boxes", at::rand({3, 4}));
   CHECK_ERROR(MOE_ERR_NOT_FOUND, "expected a tensor \"offsets\" for the rows of \"boxes\", got none",
               check_batch(detection_spec(), batch, true));
@@ -101,7 +104,8 @@ static void missing_tensors(void**) {
 
 static void wrong_types(void**) {
   expect(MOE_ERR_DTYPE, "images: expected float32, got float64", "images", at::rand({2, 3, 8, 6}, at::kDouble));
-  expect(MOE_ERR_DTYPE, "labels: expected int64, got Int", "labels", at::zeros({3}, at::kInt));
+  expect(MOE_ERR_DTYPE, "images: expected float32, got int32", "images", at::zeros({2, 3, 8, 6}, at::kInt));
+  expect(MOE_ERR_DTYPE, "labels: expected int64, got int32", "labels", at::zeros({3}, at::kInt));
   expect(MOE_ERR_DTYPE, "images: expected float32, got uint8", "images", at::zeros({2, 3, 8, 6}, at::kByte));
 }
 
@@ -110,16 +114,16 @@ static void wrong_shapes(void**) {
   expect(MOE_ERR_SHAPE, "got [2, 3, 8]", "images", at::rand({2, 3, 8}));
   expect(MOE_ERR_SHAPE, "got [2, 3, 0, 6]", "images", at::rand({2, 3, 0, 6}));
   expect(MOE_ERR_SHAPE, "B = 0, got [0, 3, 8, 6]", "images", at::rand({0, 3, 8, 6}));
-  expect(MOE_ERR_SHAPE, "images: expected [B, 3, H, W]", "images", at::rand({}));
+  expect(MOE_ERR_SHAPE, "images: expected [B, 3, H, W], got []", "images", at::rand({}));
   expect(MOE_ERR_SHAPE, "boxes: expected [N, 4] with B = 2, got [3, 5]", "boxes", at::rand({3, 5}));
-  expect(MOE_ERR_SHAPE, "labels: expected [N] with B = 2, got [3, 1]", "labels", at::zeros({3, 1}, at::kLong));
+  expect(MOE_ERR_SHAPE, "labels: expected [N], got [3, 1]", "labels", at::zeros({3, 1}, at::kLong));
   expect(MOE_ERR_SHAPE, "image_ids: expected [B] with B = 2, got [3]", "image_ids", at::zeros({3}, at::kLong));
 }
 
 static void wrong_offsets(void**) {
   expect(MOE_ERR_SHAPE, "offsets: expected [B+1] with B = 2, got [4]", "offsets", offsets({0, 1, 2, 3}));
   expect(MOE_ERR_DTYPE, "offsets: expected int64, got float32", "offsets", at::zeros({3}));
-  expect(MOE_ERR_DTYPE, "offsets: expected int64, got Int", "offsets", at::zeros({3}, at::kInt));
+  expect(MOE_ERR_DTYPE, "offsets: expected int64, got int32", "offsets", at::zeros({3}, at::kInt));
   expect(MOE_ERR_DATA, "offsets: expected the first offset to be 0, got 1", "offsets", offsets({1, 2, 3}));
   expect(MOE_ERR_DATA, "expected rising offsets, got 4 then 3 at sample 1", "offsets", offsets({0, 4, 3}));
   expect(MOE_ERR_DATA, "expected the last offset to be the 3 rows of boxes, got 2", "offsets", offsets({0, 2, 2}));
@@ -136,6 +140,19 @@ static void not_finite(void**) {
   at::Tensor boxes = at::rand({3, 4});
   boxes[2][3] = -std::numeric_limits<float>::infinity();
   expect(MOE_ERR_NUMERIC, "the first at [2, 3]", "boxes", boxes);
+}
+
+static void out_of_range(void**) {
+  BatchSpec spec = detection_spec();
+  spec[0].lowest = 0;
+  spec[0].highest = 1;
+  Batch batch = good_batch();
+  check_batch(spec, batch, true);
+  batch.set("images", at::full({2, 3, 8, 6}, 255.0f));
+  CHECK_ERROR(MOE_ERR_DATA, "images: expected values of 0 to 1, got 255 to 255: divide 8-bit pictures by 255",
+              check_batch(spec, batch, true));
+  batch.set("images", at::rand({2, 8, 6, 6}).slice(3, 0, 6, 2).permute({0, 3, 1, 2}) - 0.5);  // not dense
+  CHECK_ERROR(MOE_ERR_DATA, "images: expected values of 0 to 1, got -0.", check_batch(spec, batch, true));
 }
 
 static void strided_views_are_accepted(void**) {
@@ -182,6 +199,7 @@ int main() {
       cmocka_unit_test(wrong_shapes),
       cmocka_unit_test(wrong_offsets),
       cmocka_unit_test(not_finite),
+      cmocka_unit_test(out_of_range),
       cmocka_unit_test(strided_views_are_accepted),
       cmocka_unit_test(collation),
       cmocka_unit_test(descriptions),

@@ -7,6 +7,7 @@
 #include <functional>
 
 #include "base/rng.h"
+#include "support/finite_difference.h"
 #include "support/test.h"
 #include "tensor/random.h"
 #include "tensor/scope.h"
@@ -46,24 +47,6 @@ at::Tensor by_loops(const at::Tensor& x, const Layer& layer) {
   return y.reshape(shape);
 }
 
-// The gradient of f at `at` by central differences, element by element.
-at::Tensor differences(const at::Tensor& at_point, const std::function<double()>& f) {
-  const at::NoGradGuard no_grad;
-  constexpr double step = 1e-4;
-  at::Tensor gradient = at::empty(at_point.sizes(), at::kDouble);
-  const at::Tensor point = at_point.view(-1);
-  for (int64_t i = 0; i < point.numel(); ++i) {
-    const double before = point[i].item<double>();
-    point[i] = before + step;
-    const double up = f();
-    point[i] = before - step;
-    const double down = f();
-    point[i] = before;
-    gradient.view(-1)[i] = (up - down) / (2 * step);
-  }
-  return gradient;
-}
-
 void check_close(const at::Tensor& got, const at::Tensor& want, double tolerance) {
   CHECK(got.sizes() == want.sizes());
   if (want.numel() > 0) CHECK_NEAR((got - want).abs().max().item<double>(), 0.0, tolerance);
@@ -75,11 +58,9 @@ void check_against_differences(const at::Tensor& x, bool with_bias) {
   const at::Tensor y = layer(input);
   check_close(y.detach(), by_loops(x, layer), 1e-12);
   const at::Tensor direction = values("direction", y.sizes());
-  const auto loss = [&] { return (layer(input) * direction).sum().item<double>(); };
-  (y * direction).sum().backward();
-  check_close(input.grad(), differences(input.detach(), loss), 1e-9);
-  check_close(layer.weight.grad(), differences(layer.weight.detach(), loss), 1e-9);
-  if (with_bias) check_close(layer.bias.grad(), differences(layer.bias.detach(), loss), 1e-9);
+  std::vector<at::Tensor> inputs = {input, layer.weight};
+  if (with_bias) inputs.push_back(layer.bias);
+  CHECK_NEAR(gradient_error([&] { return (layer(input) * direction).sum(); }, inputs, 1e-4), 0, 1e-9);
 }
 
 // relative to the largest value

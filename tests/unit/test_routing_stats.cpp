@@ -44,12 +44,14 @@ const RoutingCounts& committed(RoutingStats& stats, const RoutingRecord& record)
 bool same(const RoutingCounts& a, const RoutingCounts& b) {
   return a.tokens == b.tokens && a.assigned == b.assigned && a.computed == b.computed && a.dropped == b.dropped &&
          a.gate_sum == b.gate_sum && a.prob_sum == b.prob_sum && a.entropy_sum == b.entropy_sum &&
-         a.by_class == b.by_class;
+         a.by_class == b.by_class && a.unrouted == b.unrouted && a.together == b.together &&
+         a.confidence_sum == b.confidence_sum && a.margin_sum == b.margin_sum;
 }
 
 bool all_zero(const RoutingSummary& s) {
   return s.assignments == 0 && s.dead_experts == 0 && s.token_entropy == 0 && s.marginal_entropy == 0 &&
-         s.load_cv == 0 && s.max_violation == 0;
+         s.load_cv == 0 && s.max_violation == 0 && s.gini == 0 && s.dominant_share == 0 && s.confidence == 0 &&
+         s.margin == 0 && s.class_nmi == 0 && s.dropped == 0;
 }
 
 }  // namespace
@@ -94,6 +96,60 @@ static void uneven_with_dead_experts(void**) {
   CHECK_NEAR(summary.load_cv, std::sqrt(1.5), 1e-12);
   CHECK_NEAR(summary.max_violation, 2, 1e-12);
   CHECK_NEAR(summary.marginal_entropy, -(0.75 * std::log(0.75) + 0.25 * std::log(0.25)) / std::log(4.0), 1e-12);
+}
+
+// Gini of loads 3, 1, 0, 0 (mean 1): pairs differ by 2, 3, 3, 1, 1, 0; twice their sum / (2 * 16 * 1) = 20 / 32. At
+// balance 0; of a collapse 1 - 1/E.
+static void inequality(void**) {
+  RoutingStats stats = make_stats(4);
+  const RoutingSummary uneven = summarize(committed(stats, record_of({{0}, {0}, {1}, {0}}, 4)));
+  CHECK_NEAR(uneven.gini, 20.0 / 32, 1e-12);
+  CHECK_NEAR(uneven.dominant_share, 0.75, 1e-12);
+  const RoutingSummary even = summarize(committed(stats, record_of({{0}, {1}, {2}, {3}}, 4)));
+  CHECK(even.gini == 0 && even.dominant_share == 0.25);
+  const RoutingSummary collapse = summarize(committed(stats, record_of({{2}, {2}}, 4)));
+  CHECK_NEAR(collapse.gini, 0.75, 1e-12);
+  CHECK(collapse.dominant_share == 1);
+}
+
+// Largest and second largest probability; and I(token; expert) = marginal - token entropy: 1 for certain and balanced
+// routing, 0 for one distribution of all tokens.
+static void confidence_margin_and_information(void**) {
+  RoutingStats stats = make_stats(3);
+  RoutingRecord record = record_of({{0}, {2}}, 3);
+  const float rows[] = {0.5f, 0.125f, 0.375f, 0.25f, 0.0f, 0.75f};
+  record.probabilities = at::from_blob(const_cast<float*>(rows), {2, 3}).clone();
+  const RoutingSummary summary = summarize(committed(stats, record));
+  CHECK_NEAR(summary.confidence, (0.5 + 0.75) / 2, 1e-12);
+  CHECK_NEAR(summary.margin, (0.125 + 0.5) / 2, 1e-12);
+  CHECK_NEAR(summarize(committed(stats, record_of({{0}, {1}, {2}}, 3))).mutual_information(), 1, 1e-12);
+  CHECK_NEAR(summarize(committed(stats, record_of({{0, 1, 2}, {0, 1, 2}}, 3))).mutual_information(), 0, 1e-7);
+}
+
+static void pairs_of_experts(void**) {
+  RoutingStats stats = make_stats(3, 2);
+  const RoutingCounts& counts = committed(stats, record_of({{0, 1}, {0, 2}, {0, 1}, {}}, 3));
+  CHECK(counts.together == std::vector<int64_t>({3, 2, 1, 2, 2, 0, 1, 0, 1}));
+  CHECK(counts.unrouted == 1);
+}
+
+// Class 0 always to expert 1 and class 1 to expert 0: 1. Classes that use both experts alike: 0.
+static void class_information(void**) {
+  RoutingStats stats = make_stats(2, 1, 2);
+  const auto nmi_of = [&](const std::vector<std::vector<int64_t>>& choices, const std::vector<int64_t>& classes) {
+    RoutingRecord record = record_of(choices, 2);
+    record.class_counts = at::zeros({static_cast<int64_t>(classes.size()), 2}, at::kLong);
+    for (size_t t = 0; t < classes.size(); ++t) record.class_counts[static_cast<int64_t>(t)][classes[t]] = 1;
+    return summarize(committed(stats, record)).class_nmi;
+  };
+  CHECK_NEAR(nmi_of({{1}, {0}, {1}}, {0, 1, 0}), 1, 1e-12);
+  CHECK_NEAR(nmi_of({{1}, {0}, {1}, {0}}, {0, 0, 1, 1}), 0, 1e-12);
+  CHECK(nmi_of({{1}, {1}}, {0, 1}) == 0);  // one expert has all: nothing to tell
+  // counts 2 1 / 0 1: H(y) of 3/4, H(e) of 1/2, H(y, e) of 1/2, 1/4, 1/4
+  const double classes = 0.75 * std::log(4 / 3.0) + 0.25 * std::log(4.0), experts = std::log(2.0);
+  const double joint = 0.5 * std::log(2.0) + 0.5 * std::log(4.0);
+  CHECK_NEAR(nmi_of({{0}, {0}, {1}, {1}}, {0, 0, 0, 1}), (classes + experts - joint) / std::sqrt(classes * experts),
+             1e-12);
 }
 
 static void one_expert(void**) {
@@ -221,9 +277,9 @@ static void load_of_another_layer(void**) {
   RoutingStats stats = make_stats(3, 2, 2), other = make_stats(4, 2, 2);
   committed(stats, record_of({{0}}, 3));
   const std::vector<int64_t> before = stats.save_counts();
-  CHECK_ERROR(MOE_ERR_DATA, "decoder.moe: expected 48 counts and 21 sums for 3 experts and 2 classes, got 63 and 27",
+  CHECK_ERROR(MOE_ERR_DATA, "decoder.moe: expected 78 counts and 27 sums for 3 experts and 2 classes, got 114 and 33",
               stats.load(other.save_counts(), other.save_sums()));
-  CHECK_ERROR(MOE_ERR_DATA, "got 48 and 27", stats.load(before, other.save_sums()));
+  CHECK_ERROR(MOE_ERR_DATA, "got 78 and 33", stats.load(before, other.save_sums()));
   CHECK(stats.save_counts() == before);
 }
 
@@ -250,6 +306,10 @@ int main() {
       cmocka_unit_test(collapsed),
       cmocka_unit_test(every_expert_for_every_token),
       cmocka_unit_test(uneven_with_dead_experts),
+      cmocka_unit_test(inequality),
+      cmocka_unit_test(confidence_margin_and_information),
+      cmocka_unit_test(pairs_of_experts),
+      cmocka_unit_test(class_information),
       cmocka_unit_test(one_expert),
       cmocka_unit_test(zero_tokens),
       cmocka_unit_test(tokens_without_assignment),

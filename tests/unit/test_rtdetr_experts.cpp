@@ -154,7 +154,9 @@ static void test_custom_tables(void**) {
   config.set("model.experts.table.farm", "[cow]");
   CHECK(read_options(config).groups.classes == std::vector<std::vector<int64_t>>({{0, 1}, {2}}));
   config.set("model.experts.top_k", "3");
-  CHECK_ERROR(MOE_ERR_CONFIG, "expected at most the 2 experts, got 3", read_options(config));
+  CHECK_ERROR(MOE_ERR_CONFIG,
+              "expected at most the 2 experts that model.experts.groups: custom makes of data.classes, got 3",
+              read_options(config));
   const auto odd = [] { options_with({{"data.classes", "[car, tram]"}}); };
   CHECK_ERROR(MOE_ERR_CONFIG, "use custom", odd());
 }

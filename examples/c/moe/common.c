@@ -16,6 +16,12 @@ int fail_last(void) {
   return fail_text("%s", error.text);
 }
 
+int fail_last_usage(const command* self) {
+  moe_error_info error = MOE_ERROR_INFO_INIT;
+  moe_last_error(&error);
+  return fail_usage(self, "%s", error.text);
+}
+
 int fail_text(const char* format, ...) {
   va_list arguments;
   va_start(arguments, format);

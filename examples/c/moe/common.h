@@ -26,6 +26,7 @@ extern const command command_train, command_eval, command_predict, command_exper
  */
 
 int fail_last(void);                    /* prints the library's last error as `moe: <text>`; EXIT_FAILED */
+int fail_last_usage(const command* self); /* the same as a mistake in the call; EXIT_USAGE */
 int fail_text(const char* format, ...); /* the same with an own text */
 int fail_usage(const command* self, const char* format,
                ...); /* `moe train: <text> (see moe train --help)`; EXIT_USAGE */

@@ -41,7 +41,9 @@ static int run(const command* self, int argc, char** argv) {
   options.seed = (uint64_t)seed;
   options.log_fn = print_line;
   options.log_user = stdout;
-  if (moe_data_generate(argv[2], argv[3], &options)) return fail_last();
+  const moe_status status = moe_data_generate(argv[2], argv[3], &options);
+  if (status == MOE_ERR_INVALID_ARGUMENT) return fail_last_usage(self);
+  if (status) return fail_last();
   printf("%s: %lld training and %lld validation pictures of %lld x %lld\n", argv[3], (long long)train, (long long)val,
          (long long)size[0], (long long)size[1]);
   return EXIT_OK;

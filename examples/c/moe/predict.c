@@ -114,7 +114,9 @@ static int write_sample(predictor* p, const results* r, int64_t index) {
   if (!file) return fail_last();
   char* path = picture_path(p, file, id);
   int64_t shown = 0;
+  double highest = 0;
   for (int64_t row = r->offsets[index]; row < r->offsets[index + 1]; ++row) {
+    if (r->scores[row] > highest) highest = r->scores[row];
     if (!(r->scores[row] >= p->min_score)) continue;
     write_detection(p, r, row, id, file);
     ++shown;
@@ -124,8 +126,10 @@ static int write_sample(predictor* p, const results* r, int64_t index) {
     code = fail_text("out of memory");
   } else if (moe_session_draw(p->session, p->batch, p->result, index, p->min_score, path)) {
     code = fail_last();
-  } else {
+  } else if (shown > 0) {
     printf("%s: %lld objects -> %s\n", file, (long long)shown, path);
+  } else {
+    printf("%s: no object of score %g or more, the highest is %.3f -> %s\n", file, p->min_score, highest, path);
   }
   ++p->pictures;
   free(path);
@@ -220,7 +224,7 @@ const command command_predict = {
     "usage: moe predict RUN|CHECKPOINT IMAGE... [--out DIR] [--min-score S]\n\n"
     "Writes DIR/predictions.json (COCO results: image_id, category_id, bbox [x, y, width, height] in pixels,\n"
     "score; plus category and file_name; category_id counts the model's classes from 0) and each picture with\n"
-    "its boxes as PNG.\n\n"
+    "its boxes as PNG, at the size that the model sees (data.size).\n\n"
     "  --out DIR      folder of the results (predictions)\n"
     "  --min-score S  leaves out detections below (0.3)\n\n"
     "  moe predict runs/first photo.jpg\n"

@@ -65,7 +65,8 @@ std::vector<Matches> add_stack(Terms& terms, const LossOptions& options, const S
                                const std::string& name, bool final) {
   std::vector<Matches> assigned;
   for (size_t i = 0; i < out.layers.size(); ++i) {
-    assigned.push_back(match(options, out.layers[i], truth.targets, text(name, "decoder layer ", i)));
+    const std::string layer = text(name, "decoder layer ", out.first_layer + static_cast<int64_t>(i));
+    assigned.push_back(match(options, out.layers[i], truth.targets, layer));
     const bool last = final && i + 1 == out.layers.size();
     terms.add(last ? "" : "_aux", set_loss(options, out.layers[i], truth.targets, assigned[i], truth.count));
   }

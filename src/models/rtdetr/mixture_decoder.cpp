@@ -138,8 +138,10 @@ void MixtureDecoder::add_denoising(DecoderState& state, NetworkOutput& out, cons
 StackOutput MixtureDecoder::run(const DecoderStack& stack, DecoderState& state, const std::vector<at::Tensor>& values,
                                 const nn::LevelShapes& levels, int64_t denoised) const {
   const int64_t first = &stack == shared_.get() ? 0 : decoder_.layers - stack.layers();
+  const int64_t predicting = is_training() ? 0 : stack.layers() - 1;
   StackOutput out;
-  out.layers = stack.forward(state, values, first, levels, is_training() ? 0 : stack.layers() - 1);
+  out.first_layer = first + predicting;
+  out.layers = stack.forward(state, values, first, levels, predicting);
   out.routings = std::move(state.routings);
   if (denoised == 0) return out;
   for (Prediction& all : out.layers) {

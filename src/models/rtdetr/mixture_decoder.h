@@ -12,8 +12,10 @@ namespace moe::rtdetr {
 
 struct Options;
 
-// Predictions of a run of layers: in training of every layer, with those for the denoising queries; else of the last.
+// Predictions of a run of layers, first_layer and those after it: in training of every layer, with those for the
+// denoising queries; else of the last.
 struct StackOutput {
+  int64_t first_layer = 0;  // of the model's decoder layers
   std::vector<Prediction> layers, denoised;
   std::vector<Routing> routings;  // of feed-forward experts, by layer; an image's denoising queries come first
 };

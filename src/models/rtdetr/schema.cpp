@@ -176,7 +176,8 @@ static void read_experts(const Config& config, Options& out) {
   if (!out.mixture) out.decoder.shared_layers = 0;
   if (out.mixture && out.gate.top_k > out.groups.size()) {
     config.fail_at("model.experts.top_k",
-                   text("expected at most the ", out.groups.size(), " experts, got ", out.gate.top_k));
+                   text("expected at most the ", out.groups.size(), " experts that model.experts.groups: ",
+                        config.text("model.experts.groups"), " makes of data.classes, got ", out.gate.top_k));
   }
 }
 

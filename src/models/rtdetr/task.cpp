@@ -54,7 +54,12 @@ void check_boxes(const at::Tensor& boxes) {
 BatchSpec input_fields() {
   using enum FieldSpec::Layout;
   return {
-      {.name = "images", .dtype = at::kFloat, .shape = {3, -1, -1}, .doc = "RGB in 0..1, sides of 32 pixels or more"},
+      {.name = "images",
+       .dtype = at::kFloat,
+       .shape = {3, -1, -1},
+       .doc = "RGB in 0..1, sides of 32 pixels or more",
+       .lowest = 0,
+       .highest = 1},
       {.name = "image_ids", .dtype = at::kLong, .shape = {}, .optional = true, .doc = "id in the data set"},
       {.name = "sizes",
        .dtype = at::kLong,

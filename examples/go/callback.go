@@ -13,7 +13,8 @@ import (
 	"sync/atomic"
 )
 
-// LogFunc receives one whole line without its newline, in the goroutine of the call that it is about.
+// LogFunc receives one whole line without its newline, in the goroutine of the call that it is about. It must return or panic:
+// runtime.Goexit, which testing.T.FailNow uses, would leave the library in the middle of the call.
 type LogFunc func(level slog.Level, line string)
 
 // PanicError tells that a log callback panicked. The call that it interrupted was carried out by the library; what it

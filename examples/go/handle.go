@@ -103,7 +103,9 @@ func acquire(handles []*handle) error {
 	if slices.Contains(handles, nil) {
 		return errClosed("handle")
 	}
-	slices.SortFunc(handles, func(a, b *handle) int { return cmp.Compare(a.id, b.id) })
+	if len(handles) > 1 {
+		slices.SortFunc(handles, func(a, b *handle) int { return cmp.Compare(a.id, b.id) })
+	}
 	for i, h := range handles {
 		if i > 0 && h == handles[i-1] {
 			continue

@@ -97,3 +97,27 @@ func TestFeedArraysProgram(t *testing.T) {
 		}
 	}
 }
+
+// The guide's install line and its program, in a module of its own.
+func TestProgramOfTheGuide(t *testing.T) {
+	guide, err := os.ReadFile(filepath.Join("..", "..", "docs", "go.md"))
+	if err != nil {
+		t.Skip("docs/go.md is not beside this package")
+	}
+	program := regexp.MustCompile("(?s)```go\n(package main.*?)```").FindSubmatch(guide)
+	install := regexp.MustCompile(`(?m)^go (mod edit .*)$`).FindSubmatch(guide)
+	if program == nil || install == nil {
+		t.Fatal("expected an install line and a program in docs/go.md")
+	}
+	folder, here := t.TempDir(), must(os.Getwd())
+	ok(t, os.WriteFile(filepath.Join(folder, "go.mod"), []byte("module first\n\ngo 1.23\n"), 0o644))
+	ok(t, os.WriteFile(filepath.Join(folder, "main.go"), program[1], 0o644))
+	edit := strings.Fields(strings.ReplaceAll(string(install[1]), "/path/to/libmoe/examples/go", here))
+	for _, arguments := range [][]string{edit, {"build", "-o", "first", "."}} {
+		command := exec.Command("go", arguments...)
+		command.Dir = folder
+		if output, err := command.CombinedOutput(); err != nil {
+			t.Fatalf("go %v: %v: %s", arguments, err, output)
+		}
+	}
+}

@@ -70,6 +70,24 @@ func TestFaultInCallbackIsAnError(t *testing.T) {
 	}
 }
 
+// Another handle may be used inside a callback, and log itself; the one in use stays out of bounds.
+func TestCallbackWithinACallback(t *testing.T) {
+	config := tinyScenes(t)
+	loader, other := must(moe.NewLoader(config, "train")), must(moe.NewLoader(config, "val"))
+	defer loader.Close()
+	defer other.Close()
+	var inner string
+	var otherErr, sizeErr error
+	ok(t, loader.SetLog(func(slog.Level, string) {
+		otherErr = other.SetLog(func(_ slog.Level, line string) { inner = line })
+		_, _, sizeErr = loader.Size()
+	}))
+	if otherErr != nil || inner == "" {
+		t.Fatalf("expected the other loader to work, got %v, %q", otherErr, inner)
+	}
+	expectError(t, sizeErr, moe.ErrState, "from inside")
+}
+
 func TestCallFromACallback(t *testing.T) {
 	loader := must(moe.NewLoader(tinyScenes(t), "train"))
 	defer loader.Close()

@@ -10,7 +10,8 @@ import "runtime/cgo"
 //export moeGoLog
 func moeGoLog(level C.int32_t, message *C.char, user C.uintptr_t) {
 	thread := currentThread()
-	callbackThreads.Store(thread, nil)
-	defer callbackThreads.Delete(thread)
+	if _, nested := callbackThreads.LoadOrStore(thread, nil); !nested {
+		defer callbackThreads.Delete(thread)
+	}
 	cgo.Handle(user).Value().(*logger).tell(slogLevel(level), C.GoString(message))
 }

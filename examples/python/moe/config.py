@@ -42,8 +42,8 @@ class Config(Handle):
         return text_of(self._caller(library.moe_config_get), utf8(key))
 
     def update(self, settings):
-        """Overrides several keys."""
-        for key, value in settings.items():
+        """Overrides several keys: a mapping, or pairs of key and value."""
+        for key, value in dict(settings).items():
             self[key] = value
 
     def origin(self, key):

@@ -81,7 +81,7 @@ class Event(NamedTuple):
     text: str                 # one line for a person
 
 
-def record(kind, struct, **computed):
+def record(kind, struct, /, **computed):
     """A named tuple of the fields of that name in a struct; computed: those that differ from the struct's."""
     values = {name: getattr(struct, name) for name in kind._fields if name not in computed}
     return kind(**computed, **{name: v.decode("utf-8", "replace") if isinstance(v, bytes) else v

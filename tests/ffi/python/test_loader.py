@@ -62,18 +62,29 @@ class LoaderTest(TestCase):
             raise KeyError("from Python")
         with self.assertRaisesRegex(KeyError, "from Python"):
             moe.Loader(self.config, "train", log=explode)
-        for image in glob.glob(os.path.join(self.root, "image/*")):
-            with open(image, "wb") as file:
-                file.write(b"no picture")
-        loader = moe.Loader(self.config, "train", log=lambda level, text: None)
-        with self.assertRaises(KeyError):
-            loader.set_log(explode)
-        with self.assertRaisesRegex(KeyError, "from Python") as caught:
-            list(loader)
-        self.assertIsInstance(caught.exception.__context__, moe.DataError)  # the call's own error stays visible
+        with open(sorted(glob.glob(os.path.join(self.root, "image/*")))[0], "wb") as file:
+            file.write(b"no picture")
+        self.config["data.max_broken"] = 100
+        for split in ("train", "val"):  # the broken one is in either
+            loader = moe.Loader(self.config, split)
+            with self.assertRaises(KeyError):
+                loader.set_log(explode)
+            try:
+                list(loader)
+            except KeyError as error:
+                self.assertIn("from Python", str(error))
+                self.assertEqual(loader.broken, 1)
+                return
+        self.fail("the broken picture was not told of")
+
+    def test_an_exception_while_data_is_generated(self):
+        """The work is finished, then the exception is raised."""
+        def leave(level, text):
+            raise SystemExit(3)
+        root = self.folder()
         with self.assertRaises(SystemExit):
-            moe.generate_data("traffic", self.folder(), 1, 0, 64, 64, log=lambda level, text: exit(3))
-            raise SystemExit  # generating need not log
+            moe.generate_data("traffic", root, 2, 0, 64, 64, log=leave)
+        self.assertEqual(len(os.listdir(os.path.join(root, "image"))), 2)
 
     def test_a_log_function_that_calls_its_own_loader(self):
         def call_back(level, text):

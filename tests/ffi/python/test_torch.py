@@ -1,10 +1,12 @@
-"""PyTorch in the same process: its tensors go into batches and come out of them without a copy, bfloat16 included, and a
-batch of them trains to the same bits as one of NumPy arrays. Skipped where PyTorch is absent."""
+"""PyTorch in the same process, imported before libmoe or after: its tensors go into batches and come out of them without a
+copy, bfloat16 included, and a batch of them trains to the same bits as one of NumPy arrays. Skipped where PyTorch is
+absent."""
 import gc
+import os
 import unittest
 
 import numpy as np
-from support import TestCase, tiny_arrays, tiny_config
+from support import TestCase, run_python, tiny_arrays, tiny_config
 
 try:
     import torch
@@ -67,6 +69,18 @@ class TorchTest(TestCase):
                     session.step()
                 digests.add(session["state.digest"])
         self.assertEqual(len(digests), 1)
+
+    def test_either_may_come_first(self):
+        """Both compute: libmoe trains, torch convolves, and each has its gradient."""
+        code = ("import sys; sys.path.insert(0, sys.argv[1])\nimport {}\nimport {}\nimport support\n"
+                "session = moe.Session(support.tiny_config()); session.feed(support.tiny_arrays()); session.step()\n"
+                "x = torch.ones(4, 3, 64, 64, requires_grad=True)\n"
+                "torch.nn.functional.conv2d(x, torch.ones(8, 3, 3, 3)).sum().backward()\n"
+                "print(session['state.digest'], float(x.grad.sum()))\n")
+        outs = [run_python("-c", code.format(*order), os.path.dirname(os.path.abspath(__file__)))
+                for order in (("moe", "torch"), ("torch", "moe"))]
+        self.assertEqual([out.returncode for out in outs], [0, 0], outs)
+        self.assertEqual(outs[0].stdout, outs[1].stdout)
 
 
 if __name__ == "__main__":

@@ -32,11 +32,11 @@ def paragraphs(text):
 
 
 def links(line):
-    """Names of moe.h become links, which Doxygen checks; not in code and not where * stands for several."""
+    """Names of moe.h become links, which Doxygen checks; not in code and not where * stands for several. An @ is itself."""
     if CODE.match(line):
         return line
     pieces = line.split("`")
-    pieces[::2] = [NAME.sub(r"#\1", piece) for piece in pieces[::2]]
+    pieces[::2] = [NAME.sub(r"#\1", piece.replace("@", "\\@")) for piece in pieces[::2]]
     return "`".join(pieces)
 
 

@@ -38,7 +38,7 @@ static void errors_say_what_and_where(void**) {
     CHECK(!"an error");
   } catch (const moe::Error& error) {
     CHECK(error.status() == MOE_ERR_CONFIG && error.line() == 2 && error.column() == 17);
-    CHECK(std::string(error.what()) == "a.yml:2:17: optimizer.lr: expected a number >= 0, got \"fast\"");
+    CHECK(std::string(error.what()) == "a.yml:2:17: optimizer.lr: expected a number > 0, got \"fast\"");
   }
   moe::Config config = tiny_config();
   FAILS(MOE_ERR_CONFIG, "did you mean \"train.epochs\"", config.set("train.epoch", "3"));

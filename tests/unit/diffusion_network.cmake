@@ -1,0 +1,3 @@
+foreach(topic frequency network sampling)
+  moe_test(test_diffusion_${topic} unit TORCH SOURCES ${CMAKE_CURRENT_LIST_DIR}/test_diffusion_${topic}.cpp LINK moe_models)
+endforeach()

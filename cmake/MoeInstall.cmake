@@ -7,10 +7,15 @@ include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 set(MOE_PRIVATE_LIBDIR ${CMAKE_INSTALL_LIBDIR}/moe)
 set(MOE_DOCDIR ${CMAKE_INSTALL_DATADIR}/doc/libmoe)
+if(MOE_CUDA)
+  set(MOE_HAS_CUDA TRUE)
+else()
+  set(MOE_HAS_CUDA FALSE)
+endif()
 
 # moe_pkgconfig(OUTPUT PREFIX LIBDIR INCLUDEDIR RPATH): writes a moe.pc. PREFIX is relative to the folder of OUTPUT.
 function(moe_pkgconfig output pc_prefix pc_libdir pc_includedir pc_rpath)
-  set(pc_cuda false)
+  string(TOLOWER ${MOE_HAS_CUDA} pc_cuda)
   configure_file(${CMAKE_SOURCE_DIR}/cmake/moe.pc.in ${output} @ONLY)
 endfunction()
 

@@ -166,13 +166,13 @@ static void null_for_experts_and_runs(void** state) {
   IS_NULL(moe_session_layer_stats(NULL, 0, 0, &stat));
   IS_NULL(moe_session_layer_stats(world.session, 0, 0, NULL));
   IS_NULL(moe_session_class_routing(NULL, 0, 0, NULL, 0, NULL));
+  IS_NULL(moe_session_coactivation(NULL, 0, 0, NULL, 0, NULL));
   IS_NULL(moe_session_stats_reset(NULL));
   IS_NULL(moe_run_open(NULL, "/tmp/run", NULL, &run));
   IS_NULL(moe_run_open(world.config, NULL, NULL, &run));
   IS_NULL(moe_run_open(world.config, "/tmp/run", NULL, NULL));
   IS_NULL(moe_run_next(NULL, &event));
   IS_NULL(moe_run_next(world.run, NULL));
-  IS_NULL(moe_session_coactivation(NULL, 0, 0, NULL, 0, NULL));
   IS_NULL(moe_run_request_stop(NULL));
   IS_NULL(moe_run_session(NULL, &session));
   IS_NULL(moe_run_session(world.run, NULL));
@@ -315,13 +315,13 @@ static void constants_out_of_range(void** state) {
   FAILS(MOE_ERR_INVALID_ARGUMENT, "window", moe_session_layer_stats(world.session, 0, 4, &stat));
   FAILS(MOE_ERR_INVALID_ARGUMENT, "window", moe_session_expert_stats(world.session, 0, -1, NULL, 0, NULL));
   FAILS(MOE_ERR_INVALID_ARGUMENT, "window", moe_session_class_routing(world.session, 0, 9, NULL, 0, NULL));
+  FAILS(MOE_ERR_INVALID_ARGUMENT, "window", moe_session_coactivation(world.session, 0, 9, NULL, 0, NULL));
   FAILS(MOE_ERR_INVALID_ARGUMENT, "reserved", moe_session_create(world.config, &session_options, &session));
   FAILS(MOE_ERR_INVALID_ARGUMENT, "mode", moe_run_open(world.config, "/tmp/never", &run_options, &run));
   FAILS(MOE_ERR_INVALID_ARGUMENT, "kind", moe_data_generate("trafic", in_folder(world.folder, "never"), NULL));
   FAILS(MOE_ERR_NOT_FOUND, "rtdetr", moe_config_describe("rtdter", NULL, 0, NULL));
 }
 
-  FAILS(MOE_ERR_INVALID_ARGUMENT, "window", moe_session_coactivation(world.session, 0, 9, NULL, 0, NULL));
 static void generate_options_out_of_range(void** state) {
   (void)state;
   const char* folder = in_folder(world.folder, "never");

@@ -72,6 +72,30 @@ class Config : public Handle<moe_config, moe_config_free> {
   }
 };
 
+// Looks once through the data set of the config; `list` names a file for the pictures to leave out, empty: none.
+inline moe_data_report check_data(const Config& config, const std::string& list = {}, Log log = {}) {
+  moe_data_report out = MOE_DATA_REPORT_INIT;
+  detail::LogSink sink(std::move(log));
+  const auto from = config.lock();
+  const moe_status status =
+      moe_data_check(from.raw, list.empty() ? nullptr : list.c_str(), sink.function(), &sink, &out);
+  sink.rethrow();
+  check(status);
+  return out;
+}
+
+// A file of detections against a file of annotations, both in COCO's JSON.
+inline std::vector<moe_metric> coco_evaluate(const std::string& annotations, const std::string& detections,
+                                             Log log = {}) {
+  detail::LogSink sink(std::move(log));
+  return detail::list<moe_metric>([&](auto... out) {
+    const moe_status status =
+        moe_coco_evaluate(annotations.c_str(), detections.c_str(), sink.function(), &sink, out...);
+    sink.rethrow();
+    return status;
+  });
+}
+
 // ------------------------------------------------------------------------------------------------------------- Batches
 
 // Calls the deleter of a DLPack tensor that nobody took. moe.h leaves the struct undefined: the library knows where it
@@ -234,6 +258,10 @@ class Session : public Handle<moe_session, moe_session_free> {
 
   void save(const std::string& path) { run(moe_session_save, path.c_str()); }
   void load(const std::string& path) { run(moe_session_load, path.c_str()); }
+  // The weights alone, for other programs. format: "own" or "transformers".
+  void export_weights(const std::string& format, const std::string& path) {
+    run(moe_session_export, format.c_str(), path.c_str());
+  }
   std::string get(const std::string& key) const { return text(moe_session_get, key.c_str()); }
   void set(const std::string& key, const std::string& value) { run(moe_session_set, key.c_str(), value.c_str()); }
   // From any thread or a signal handler, while the session lives.

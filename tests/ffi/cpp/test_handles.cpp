@@ -141,7 +141,8 @@ static void exceptions_of_log_functions(void**) {
     thrown = true;
   }
   CHECK(thrown && loader.samples() == 2 && loader.batches() == 1 && loader.broken() == 0);
-  FAILS(MOE_ERR_STATE, "in a call", loader.on_log([&](std::int32_t, std::string_view) { loader.close(); }));
+  moe::Loader other(tiny_config(folder / "data"), "val");
+  FAILS(MOE_ERR_STATE, "in a call", other.on_log([&](std::int32_t, std::string_view) { other.close(); }));
   int seen = 0;
   for (const moe::Batch& batch : loader.epoch()) seen += static_cast<int>(batch.info("images").shape[0]);
   CHECK(seen == 2);

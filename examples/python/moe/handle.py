@@ -33,24 +33,28 @@ class Log:
             raise error
 
 
-def _free_unused(lock, free, pointer, logs):
-    """When collected, or at exit: a handle that a thread is still inside of is left to the end of the process.
-    logs: what the library may call until then."""
-    if lock.acquire(blocking=False):
-        free(pointer)
+def _free(lock, free, pointer, request_stop, logs):
+    """When collected nobody uses a handle. At exit a daemon thread may: it is stopped, and can call no more, because the
+    lock is kept. logs: what the library may call until then."""
+    if not lock.acquire(blocking=False):
+        if request_stop:
+            request_stop(pointer)
+        if not lock.acquire(timeout=60):
+            return
+    free(pointer)
 
 
 class Handle:
-    """An open handle of the library. name: for messages; free: what closes it."""
+    """An open handle of the library. name: for messages; free: closes it; request_stop: ends its long calls."""
     name = "handle"
 
-    def __init__(self, pointer, free, log=None):
-        self._pointer, self._free = pointer, free
+    def __init__(self, pointer, free, request_stop=None, log=None):
+        self._pointer, self._request_stop = pointer, request_stop
         self._logs = [log or Log()]
         self._lock = threading.Lock()
         # Reentrant: a signal handler may ask for a stop while the same thread is closing the handle.
         self._stop_lock = threading.RLock()
-        self._finalizer = weakref.finalize(self, _free_unused, self._lock, free, pointer, self._logs)
+        self._finalizer = weakref.finalize(self, _free, self._lock, free, pointer, request_stop, self._logs)
 
     @property
     def closed(self):
@@ -61,12 +65,9 @@ class Handle:
         if self.closed:
             return
         self._take()
-        try:
-            with self._stop_lock:
-                if self._finalizer.detach():
-                    self._free(self._pointer)
-        finally:
-            self._lock.release()
+        self._lock.release()
+        with self._stop_lock:
+            self._finalizer()  # which takes the lock for good
 
     def __enter__(self):
         return self
@@ -79,17 +80,23 @@ class Handle:
 
     def _take(self):
         """Takes the lock of an open handle."""
-        if not self._lock.acquire(blocking=False):
-            raise StateError(f"{self.name}: expected one thread at a time, got a call while another one is at work")
+        taken = not self.closed and self._lock.acquire(blocking=False)
         if self.closed:
-            self._lock.release()
+            if taken:
+                self._lock.release()
             raise StateError(f"{self.name}: expected an open handle, got a closed one")
+        if not taken:
+            raise StateError(f"{self.name}: expected one thread at a time, got a call while another one is at work")
 
-    def _stop(self, request):
-        """Calls moe_..._request_stop, from any thread or signal handler; nothing on a closed handle."""
+
+class StoppableHandle(Handle):
+    """With calls that may take long."""
+
+    def request_stop(self):
+        """Asks the call at work to end with a CancelledError. From any thread or signal handler; nothing when closed."""
         with self._stop_lock:
             if not self.closed:
-                request(self._pointer)
+                self._request_stop(self._pointer)
 
 
 def call(function, *arguments, stop=None):

@@ -2,13 +2,13 @@
 import ctypes
 
 from .abi import EventKind, Mode, Status, moe_run_event, moe_run_options
-from .handle import Handle, Log, call
+from .handle import Log, StoppableHandle, call
 from .library import library, utf8
 from .records import Event, record
 from .session import Session
 
 
-class Run(Handle):
+class Run(StoppableHandle):
     """Makes or resumes the run in `folder`; iterating works and gives events until the training is complete.
 
     config: None resumes with the run's own settings (mode=Mode.RESUME). log(level, text): warnings and notes.
@@ -23,7 +23,7 @@ class Run(Handle):
             call(library.moe_run_open, config, utf8(folder), ctypes.byref(options), ctypes.byref(pointer))
         finally:
             log.raise_kept()
-        super().__init__(pointer.value, library.moe_run_close, log)
+        super().__init__(pointer.value, library.moe_run_close, library.moe_run_request_stop, log)
 
     def __iter__(self):
         return self
@@ -33,10 +33,6 @@ class Run(Handle):
         if call(library.moe_run_next, self, ctypes.byref(event), stop=self.request_stop) == Status.END:
             raise StopIteration
         return record(Event, event, kind=EventKind(event.kind))
-
-    def request_stop(self):
-        """Asks for a checkpoint and a CancelledError from the iteration. From any thread or signal handler."""
-        self._stop(library.moe_run_request_stop)
 
     @property
     def session(self):
@@ -50,7 +46,7 @@ class _RunSession(Session):
     def __init__(self, run):
         pointer = ctypes.c_void_p()
         call(library.moe_run_session, run, ctypes.byref(pointer))
-        self._run, self._pointer = run, pointer.value
+        self._run, self._pointer, self._request_stop = run, pointer.value, library.moe_session_request_stop
         self._lock, self._stop_lock, self._logs = run._lock, run._stop_lock, run._logs
 
     @property

@@ -5,12 +5,12 @@ from .abi import (Window, moe_expert_stat, moe_layer_info, moe_layer_stat, moe_m
                   moe_step_info)
 from .batch import Batch, as_batch
 from .config import Config, yaml_text
-from .handle import Handle, Log, call
+from .handle import Log, StoppableHandle, call
 from .library import library, text_of, utf8
 from .records import ExpertStat, LayerInfo, LayerStat, StepInfo, record
 
 
-class Session(Handle):
+class Session(StoppableHandle):
     """feed() queues micro-batches, step() trains on all of them or changes nothing, predict() runs the model.
 
     session["state.step"] reads a value as text, session["optimizer.groups.new.lr"] = 1e-4 changes one; moe.h lists the
@@ -83,10 +83,6 @@ class Session(Handle):
     def __setitem__(self, key, value):
         call(library.moe_session_set, self, utf8(key), yaml_text(value).encode())
 
-    def request_stop(self):
-        """Asks a running step or evaluation to end with a CancelledError. From any thread or signal handler."""
-        self._stop(library.moe_session_request_stop)
-
     @property
     def layers(self):
         """Facts about every mixture layer; their places in this list are what the methods below call `layer`."""
@@ -142,7 +138,7 @@ class Session(Handle):
             call(function, source, ctypes.byref(options), ctypes.byref(pointer))
         finally:
             log.raise_kept()
-        super().__init__(pointer.value, library.moe_session_free, log)
+        super().__init__(pointer.value, library.moe_session_free, library.moe_session_request_stop, log)
 
     def _caller(self, function):
         return lambda *arguments: call(function, self, *arguments)

@@ -121,7 +121,7 @@ class SessionTest(TestCase):
             metrics = self.session.evaluate(loader)
         self.assertEqual(list(metrics)[:2], ["AP", "AP50"])
         self.assertEqual(self.session.layer_stats(0, Window.LAST_EVAL).tokens, 4)
-        with moe.Loader(config, "train") as loader, self.fails(moe.UnsupportedError, "train") as caught:
+        with moe.Loader(config, "train") as loader, self.fails(moe.UnsupportedError, "evaluation") as caught:
             self.session.evaluate(loader)
         self.assertIsInstance(caught.error, NotImplementedError)
 

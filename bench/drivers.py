@@ -27,7 +27,7 @@ def seconds(driver, tree, settings, folder, overrides):
 
 def main():
     tree = Tree(SOURCE, sys.argv[1])
-    rounds, epochs = (int(sys.argv[i]) if len(sys.argv) > i else default for i, default in ((2, 7), (3, 40)))
+    rounds, epochs = (int(sys.argv[i]) if len(sys.argv) > i else default for i, default in ((2, 5), (3, 30)))
     with tempfile.TemporaryDirectory(prefix="moe-drivers-") as name:
         work = Path(name)
         settings, here = tree.write_settings(work, train=40), []

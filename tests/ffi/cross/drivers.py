@@ -35,6 +35,7 @@ class Tree:
                               GOTOOLCHAIN="local", GOPROXY="off", CGO_CFLAGS=f"-O2 -g -DMOE_TREE_SUM={self.header_sum()}",
                               PYTHONPATH=str(self.source / "examples/python"))
         self.variables.setdefault("OMP_NUM_THREADS", "1")
+        self.variables.setdefault("GOMP_SPINCOUNT", "20000")  # waiting threads soon let go of their core
         for name, value in {"LD_LIBRARY_PATH": lib, "PKG_CONFIG_PATH": lib / "pkgconfig"}.items():
             self.variables[name] = ":".join(filter(None, [str(value), os.environ.get(name)]))
 

@@ -8,17 +8,12 @@ import sys
 import moe
 
 
-def show(event):
-    left = f"  {event.seconds_left / 60:.0f} min left" if event.seconds_left > 60 else ""
-    print(f"{100 * event.step / max(event.steps, 1):3.0f} %  {event.text}{left}", flush=True)
-
-
 def main(settings, folder, *overrides):
     config = moe.Config(settings)
     config.update(override.split("=", 1) for override in overrides)
     with moe.Run(config, folder, log=lambda level, text: print(text)) as run:
         for event in run:
-            show(event)
+            print(f"{100 * event.step / max(event.steps, 1):3.0f} %  {event.text}", flush=True)
         print("digest", run.session["state.digest"])  # of weights and optimizer: the same on every machine of its kind
 
 
@@ -28,6 +23,7 @@ if __name__ == "__main__":
     try:
         main(*sys.argv[1:])
     except KeyboardInterrupt:
-        sys.exit(f"stopped; the same command goes on with {sys.argv[2]}")
+        print(f"stopped; the same command goes on with {sys.argv[2]}", file=sys.stderr)
+        sys.exit(130)  # as the shell counts a program that Ctrl-C ended
     except moe.Error as error:
         sys.exit(str(error))

@@ -1,7 +1,9 @@
 """A whole training in a folder, which goes on where it was stopped or killed."""
+import contextlib
 import ctypes
 
 from .abi import EventKind, Mode, Status, moe_run_event, moe_run_options
+from .errors import Error
 from .handle import Log, StoppableHandle, call
 from .library import library, utf8
 from .records import Event, record
@@ -24,6 +26,19 @@ class Run(StoppableHandle):
         finally:
             log.raise_kept()
         super().__init__(pointer.value, library.moe_run_close, library.moe_run_request_stop, log)
+
+    def __exit__(self, kind, *exception):
+        """Ctrl-C between two events writes a checkpoint as well, and so does SystemExit."""
+        try:
+            if kind is not None and not issubclass(kind, Exception):
+                self._stop_here()
+        finally:
+            self.close()
+
+    def _stop_here(self):
+        with contextlib.suppress(Error, StopIteration):
+            self.request_stop()
+            next(self)
 
     def __iter__(self):
         return self

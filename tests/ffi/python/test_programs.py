@@ -1,7 +1,11 @@
 """The programs of examples/python run as a reader runs them; their digest is that of the same training in this process."""
+import glob
 import json
 import os
 import re
+import signal
+import subprocess
+import sys
 import unittest
 
 from support import EXAMPLES, TestCase, run_python, tiny_config, tiny_data
@@ -40,6 +44,20 @@ class ProgramsTest(TestCase):
             out = self.program("train.py", *arguments)
             self.assertEqual((out.returncode, out.stdout, out.stderr.count("\n")), (1, "", 1))
             self.assertIn(part, out.stderr)
+
+    def test_train_goes_on_after_an_interrupt(self):
+        settings, place = self.settings(), os.path.join(self.folder(), "run")
+        program = subprocess.Popen([sys.executable, os.path.join(EXAMPLES, "train.py"), settings, place, "train.epochs=500"],
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        while "step 3/" not in program.stdout.readline():
+            self.assertIsNone(program.poll())
+        program.send_signal(signal.SIGINT)
+        error = program.communicate(timeout=60)[1]
+        self.assertEqual((program.returncode, error), (130, f"stopped; the same command goes on with {place}\n"))
+        steps = moe.Session.open(max(glob.glob(os.path.join(place, "checkpoints/step-*"))))["state.step"]
+        out = self.program("train.py", settings, place, "train.epochs=2")
+        self.assertEqual(out.returncode, 0, out.stderr)
+        self.assertIn(f"step {int(steps) + 1}", out.stdout)
 
     def test_feed_arrays(self):
         out = self.program("feed_arrays.py", "10")

@@ -45,6 +45,17 @@ class RunTest(TestCase):
             list(run)
             self.assertEqual(run.session["state.digest"], whole)
 
+    def test_an_interrupt_between_two_events(self):
+        self.config["train.checkpoint_every"] = 1000
+        for way in (KeyboardInterrupt, SystemExit):
+            place = self.place + way.__name__
+            with self.assertRaises(way), moe.Run(self.config, place) as run:
+                for event in run:
+                    if event.step == 3:
+                        raise way
+            with moe.Run(None, place, Mode.RESUME) as run:
+                self.assertEqual(run.session["state.step"], "3")
+
     def test_modes(self):
         with self.fails(moe.StateError, self.place):
             moe.Run(self.config, self.place, Mode.RESUME)

@@ -54,7 +54,7 @@ train() {
 
 # Stopped by Ctrl-C after its first step and run again, a training ends with the digest of one that was not stopped.
 examples() {
-  "$build/bin/moe" data synth traffic "$work/scenes" --train 40 --val 4 --size 160x96 >/dev/null
+  "$build/bin/moe" data synth traffic "$work/scenes" --train 24 --val 4 --size 160x96 >/dev/null
   cargo build --locked --release --examples
   "$CARGO_TARGET_DIR/release/examples/feed_arrays" 3 >"$work/feed.log"
   grep -q '^step 3 ' "$work/feed.log" && grep -q '^picture 3: ' "$work/feed.log" || die "$(cat "$work/feed.log")"

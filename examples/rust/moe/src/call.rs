@@ -59,14 +59,20 @@ pub(crate) fn text(read: impl Fn(*mut c_char, usize, *mut usize) -> sys::moe_sta
     Ok(text.to_string_lossy().into_owned())
 }
 
-/// A call that fills an array; `capacity` and `count` in elements.
+/// A call that fills an array; `capacity` and `count` in elements. Most answers fit the first try.
 pub(crate) fn array<T: Clone + Default>(
     mut read: impl FnMut(*mut T, usize, *mut usize) -> sys::moe_status,
 ) -> Result<Vec<T>> {
+    let mut items = vec![T::default(); 64];
     let mut count = 0;
-    call(|| read(ptr::null_mut(), 0, &mut count))?;
-    let mut items = vec![T::default(); count];
-    call(|| read(items.as_mut_ptr(), items.len(), &mut count))?;
+    let first = call(|| read(items.as_mut_ptr(), items.len(), &mut count));
+    match first {
+        Err(error) if error.status() == Status::BufferTooSmall => {
+            items.resize(count, T::default());
+            call(|| read(items.as_mut_ptr(), items.len(), &mut count))?;
+        }
+        other => other?,
+    }
     items.truncate(count);
     Ok(items)
 }

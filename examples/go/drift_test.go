@@ -64,6 +64,7 @@ var (
 	enumBlock = regexp.MustCompile(`(?s)enum\s*\{(.*?)\}`)
 	constant  = regexp.MustCompile(`\b(MOE_\w+)\s*=`)
 	structure = regexp.MustCompile(`(?s)typedef struct (moe_\w+) \{(.*?)\n\} moe_\w+;`)
+	number    = regexp.MustCompile(`\d+`)
 	field     = regexp.MustCompile(`^(?:const )?(\w+)[ *]+(?:const )?\*?(\w+)((?:\[\w+\])*)$`)
 )
 
@@ -100,12 +101,27 @@ func sourceText(t *testing.T) string {
 	return all.String()
 }
 
-func expectUse(t *testing.T, kind, name, pattern, source string, unused map[string]string) {
+// What the source uses of C: functions and constants, and names of fields after a C struct or as keys of its literal.
+var (
+	functionUse = regexp.MustCompile(`(?:C\.|return |  )(moe_\w+)\(`)
+	constantUse = regexp.MustCompile(`C\.(MOE_\w+)`)
+	fieldUse    = regexp.MustCompile(`(?:\b(?:c|o|info|view)|\])\.(\w+)|\b(\w+):`)
+)
+
+func uses(use *regexp.Regexp, source string) map[string]bool {
+	found := map[string]bool{}
+	for _, match := range use.FindAllStringSubmatch(source, -1) {
+		for _, name := range match[1:] {
+			found[name] = true
+		}
+	}
+	return found
+}
+
+func expectUse(t *testing.T, name string, used map[string]bool, unused map[string]string) {
 	t.Helper()
-	used := regexp.MustCompile(pattern).MatchString(source)
-	_, listed := unused[name]
-	if used == listed {
-		t.Errorf("%s %s: used %v, listed as unused %v", kind, name, used, listed)
+	if _, listed := unused[name]; used[name] == listed {
+		t.Errorf("%s: used %v, listed as unused %v", name, used[name], listed)
 	}
 }
 
@@ -115,42 +131,50 @@ func TestEveryFunctionAndConstantIsUsed(t *testing.T) {
 	if len(functions) < 60 {
 		t.Fatalf("expected to find the functions of moe.h, got %d", len(functions))
 	}
+	used := uses(functionUse, source)
 	for _, match := range functions {
-		expectUse(t, "function", match[1], `(C\.|return |  )`+match[1]+`\(`, source, unusedFunctions)
+		expectUse(t, match[1], used, unusedFunctions)
 	}
+	used = uses(constantUse, source)
 	for _, block := range enumBlock.FindAllStringSubmatch(header, -1) {
 		for _, match := range constant.FindAllStringSubmatch(block[1], -1) {
-			expectUse(t, "constant", match[1], `C\.`+match[1]+`\b`, source, unusedConstants)
+			expectUse(t, match[1], used, unusedConstants)
 		}
 	}
 }
 
 func TestEveryFieldIsUsedAndEverySizeFits(t *testing.T) {
-	header, source := headerText(t), sourceText(t)
+	header, used := headerText(t), uses(fieldUse, sourceText(t))
 	structs := structure.FindAllStringSubmatch(header, -1)
 	if len(structs) != len(structSizes) {
 		t.Errorf("moe.h has %d structs, the package knows %d", len(structs), len(structSizes))
 	}
 	for _, match := range structs {
-		size, align := 0, 1
-		for _, line := range strings.Split(match[2], ";") {
-			if line = strings.TrimSpace(line); line == "" {
-				continue
-			}
-			parts := field.FindStringSubmatch(line)
-			if parts == nil {
-				t.Fatalf("%s: cannot read the field %q", match[1], line)
-			}
-			fieldAlign, fieldSize := layout(t, line, parts)
-			align = max(align, fieldAlign)
-			size = (size+fieldAlign-1)/fieldAlign*fieldAlign + fieldSize
-			expectUse(t, "field of "+match[1], parts[2], `(\b(c|o|info|view)|\])\.`+parts[2]+`\b|\b`+parts[2]+`:`, source, unusedFields)
-			expectGoField(t, match[1], parts[2])
-		}
-		if size = (size + align - 1) / align * align; size != structSizes[match[1]] {
+		if size := checkFields(t, match[1], match[2], used); size != structSizes[match[1]] {
 			t.Errorf("%s: %d bytes by moe.h, %d as this package was compiled: clean Go's build cache", match[1], size, structSizes[match[1]])
 		}
 	}
+}
+
+// checkFields gives the size of the struct by the rules of C.
+func checkFields(t *testing.T, name, body string, used map[string]bool) int {
+	t.Helper()
+	size, align := 0, 1
+	for _, line := range strings.Split(body, ";") {
+		if line = strings.TrimSpace(line); line == "" {
+			continue
+		}
+		parts := field.FindStringSubmatch(line)
+		if parts == nil {
+			t.Fatalf("%s: cannot read the field %q", name, line)
+		}
+		fieldAlign, fieldSize := layout(t, line, parts)
+		align = max(align, fieldAlign)
+		size = (size+fieldAlign-1)/fieldAlign*fieldAlign + fieldSize
+		expectUse(t, parts[2], used, unusedFields)
+		expectGoField(t, name, parts[2])
+	}
+	return (size + align - 1) / align * align
 }
 
 func expectGoField(t *testing.T, structName, cName string) {
@@ -180,7 +204,7 @@ func layout(t *testing.T, line string, parts []string) (align, size int) {
 		t.Fatalf("unknown type in the field %q", line)
 	}
 	size = align
-	for _, length := range regexp.MustCompile(`\d+`).FindAllString(parts[3], -1) {
+	for _, length := range number.FindAllString(parts[3], -1) {
 		n, _ := strconv.Atoi(length)
 		size *= n
 	}

@@ -38,6 +38,23 @@ class LoaderTest(TestCase):
             with self.assertRaises(moe.NotFoundError):
                 loader.file_name(99)
 
+    def test_a_check_of_the_data(self):
+        report = moe.check_data(self.config)
+        self.assertEqual((report.pictures, report.problems, report.excluded), (12, 0, 0))
+        self.assertGreater(report.objects, 0)
+        broken = sorted(glob.glob(os.path.join(self.root, "image/*")))[0]
+        with open(broken, "wb") as file:
+            file.write(b"no picture")
+        lines, names = [], os.path.join(self.root, "exclude.txt")
+        report = moe.check_data(self.config, names, log=lambda level, text: lines.append((level, text)))
+        self.assertEqual((report.problems, report.excluded), (1, 1))
+        warning, = [text for level, text in lines if level == moe.LogLevel.WARNING]
+        self.assertIn(os.path.basename(broken), warning)
+        with open(names, encoding="utf-8") as file:
+            self.assertIn(os.path.splitext(os.path.basename(broken))[0], file.read())
+        with self.fails(FileNotFoundError, "/nowhere"):
+            moe.check_data(tiny_config("/nowhere"))
+
     def test_wrong_data(self):
         with self.fails(FileNotFoundError, "/nowhere"):
             moe.Loader(tiny_config("/nowhere"), "train")

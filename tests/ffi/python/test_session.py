@@ -1,4 +1,5 @@
 """A program's own loop on NumPy arrays: feed, step, predict, save, load, what the experts did, and refused input."""
+import json
 import math
 import os
 import unittest
@@ -124,6 +125,29 @@ class SessionTest(TestCase):
         with moe.Loader(config, "train") as loader, self.fails(moe.UnsupportedError, "evaluation") as caught:
             self.session.evaluate(loader)
         self.assertIsInstance(caught.error, NotImplementedError)
+
+    def test_weights_for_other_programs(self):
+        path = os.path.join(self.folder(), "weights.safetensors")
+        self.session.export(path)
+        self.assertGreater(os.path.getsize(path), 100000)
+        with self.fails(moe.InvalidArgumentError, "format"):
+            self.session.export(path, "nothing")
+        with self.fails(moe.UnsupportedError, "experts"):
+            self.session.export(path + "-hf", "transformers")
+
+    def test_detections_of_any_program(self):
+        """One box that is found as it is: every official number that can be told is 1."""
+        box = {"image_id": 1, "category_id": 1, "bbox": [10.0, 20.0, 40.0, 50.0]}
+        truth = {"images": [{"id": 1, "file_name": "a.jpg", "width": 100, "height": 100}],
+                 "categories": [{"id": 1, "name": "car"}], "annotations": [{"id": 1, "area": 2000.0, "iscrowd": 0, **box}]}
+        annotations, detections = (os.path.join(self.folder(), name) for name in ("truth.json", "found.json"))
+        for path, content in ((annotations, truth), (detections, [{"score": 0.9, **box}])):
+            with open(path, "w", encoding="utf-8") as file:
+                json.dump(content, file)
+        metrics = moe.coco_evaluate(annotations, detections)
+        self.assertEqual((metrics["AP"], metrics["AP50"], metrics["AP/car"], metrics["AP_large"]), (1, 1, 1, -1))
+        with self.fails(FileNotFoundError, "nowhere.json"):
+            moe.coco_evaluate(annotations, "nowhere.json")
 
     def test_closed(self):
         batch = moe.Batch(tiny_arrays())

@@ -2,7 +2,10 @@
 
 #include <ATen/Parallel.h>
 #include <c10/util/Exception.h>
+#include <omp.h>
 #include <pthread.h>
+#include <torch/csrc/inductor/aoti_torch/c/shim.h>
+#include <torch/headeronly/version.h>
 
 #include <atomic>
 #include <cstring>
@@ -81,28 +84,45 @@ static void watch_forks() {
   std::call_once(once, [] { pthread_atfork(nullptr, nullptr, [] { forked_child.store(true); }); });
 }
 
-static void adopt_thread_count() {
-  static thread_local int32_t adopted = 0;
-  const int32_t wanted = wanted_threads.load();
-  if (wanted == adopted) {
-    at::internal::lazy_init_num_threads();
-    return;
-  }
-  at::set_num_threads(wanted);
-  adopted = wanted;
-}
+// OpenMP's count before any other library of the process can have changed it for this thread.
+static const int32_t default_threads = omp_get_max_threads();
 
 void set_threads(int32_t threads) {
   wanted_threads.store(threads);
-  adopt_thread_count();
+}
+
+// LibTorch's own pools are told only when the count changes: telling them drops oneDNN's cache of plans.
+ThreadCount::ThreadCount() : before_(omp_get_max_threads()) {
+  static thread_local int32_t adopted = 0;
+  const int32_t wanted = wanted_threads.load(std::memory_order_relaxed);
+  if (wanted != adopted) {
+    at::set_num_threads(wanted);
+    adopted = wanted;
+  } else {
+    at::internal::lazy_init_num_threads();
+  }
+  during_ = wanted ? wanted : default_threads;
+  if (omp_get_max_threads() != during_) omp_set_num_threads(during_);
+}
+
+ThreadCount::~ThreadCount() {
+  if (before_ != during_) omp_set_num_threads(before_);
+}
+
+// A program that has loaded another LibTorch has given it to libmoe as well: the loader keeps one library of a name.
+static void require_own_torch() {
+  static const uint64_t loaded = aoti_torch_abi_version();
+  const auto part = [](int shift) { return static_cast<int>(loaded >> shift & 0xFF); };
+  check(loaded == TORCH_ABI_VERSION, MOE_ERR_STATE, "LibTorch: expected ", TORCH_VERSION, ", got ", part(56), '.',
+        part(48), '.', part(40), ", which this process loaded before libmoe: use that version, or separate processes");
 }
 
 void enter() {
   check(!in_forked_child(), MOE_ERR_STATE,
         "this process was forked after its parent used libmoe: expected fork + exec before the first call, got fork "
         "alone");
+  require_own_torch();
   watch_forks();
-  adopt_thread_count();
 }
 
 }  // namespace moe::capi

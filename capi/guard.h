@@ -29,10 +29,23 @@ moe_status record_current_exception() noexcept;
 // and the first parallel loop would wait for them for ever.
 bool in_forked_child() noexcept;
 
-// Before the body of every call: refuses a forked child, and gives the thread the count of moe_set_threads(), which
-// OpenMP keeps per thread.
+// Before the body of every call: refuses a forked child and a process with another LibTorch.
 void enter();
 void set_threads(int32_t threads);
+
+// The library's thread count during a call, the host's before and after it: OpenMP keeps one count a thread, and every
+// library that the thread calls shares it.
+class ThreadCount {
+ public:
+  ThreadCount();
+  ~ThreadCount();
+  ThreadCount(const ThreadCount&) = delete;
+  ThreadCount& operator=(const ThreadCount&) = delete;
+
+ private:
+  int32_t before_;  // the host's
+  int32_t during_ = 0;
+};
 
 // Gradients on, inference mode and autocast off during a call, whatever the host program has set for its own use of
 // LibTorch; the modes found are restored on every way out.
@@ -50,6 +63,7 @@ template <typename Body>
 moe_status guard(Body&& body) noexcept {
   try {
     enter();
+    const ThreadCount threads;
     const ThreadModes modes;
     if constexpr (std::is_void_v<std::invoke_result_t<Body>>) {
       body();

@@ -21,11 +21,13 @@ def main(library):
         problems.append("expected the SONAME libmoe.so.0")
     if not any(tag == "FLAGS_1" and "NODELETE" in text for tag, text in entries):
         problems.append("expected the flag NODELETE")
+    if not any(tag == "FLAGS_1" and "NOW" in text for tag, text in entries):
+        problems.append("expected the flag NOW")
     if any(tag == "RPATH" for tag, _ in entries):
         problems.append("expected RUNPATH, got RPATH, which the environment cannot override")
     if any(tag == "TEXTREL" for tag, _ in entries):
         problems.append("expected position-independent code, got TEXTREL")
-    print("\n".join(problems) or "SONAME libmoe.so.0, NODELETE, needs " + ", ".join(needed))
+    print("\n".join(problems) or "SONAME libmoe.so.0, NODELETE, NOW, needs " + ", ".join(needed))
     return bool(problems)
 
 

@@ -1,5 +1,5 @@
 /* libmoe beside another library that uses OpenMP, linked before or after it (two programs of this source): one OpenMP run time
- * serves both, and both compute what they compute alone, in turns and at the same time. */
+ * serves both, both compute what they compute alone, in turns and at the same time, and neither changes the other's thread count. */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -88,11 +88,31 @@ static void test_at_the_same_time(void **state) {
   assert_true(rounds > 0);
 }
 
+static void three_threads_for_the_neighbour(void) {
+  neighbour_set_threads(3);
+  use_neighbour();
+}
+
+static void test_neighbour_sets_its_threads(void **state) {
+  (void)state;
+  OK(moe_set_threads(2));
+  expect_same_bits(three_threads_for_the_neighbour);
+}
+
+static void test_moe_sets_its_threads(void **state) {
+  (void)state;
+  neighbour_set_threads(3);
+  OK(moe_set_threads(1));
+  double unused[STEPS];
+  losses(use_neighbour, unused);
+  assert_int_equal(neighbour_threads(), 3);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_one_run_time),
-      cmocka_unit_test(test_in_turns),
-      cmocka_unit_test(test_at_the_same_time),
+      cmocka_unit_test(test_one_run_time),     cmocka_unit_test(test_in_turns),
+      cmocka_unit_test(test_at_the_same_time), cmocka_unit_test(test_neighbour_sets_its_threads),
+      cmocka_unit_test(test_moe_sets_its_threads),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -19,6 +19,11 @@ class Evaluator {
   virtual ~Evaluator() = default;
   virtual void add(const Batch& targets, const Batch& predictions) = 0;
   virtual std::vector<Metric> finish() = 0;  // the first metric is the one that `best` is chosen by; larger is better
+
+  // A metric that compares with the training data asks for it: batches of the training split come before the first
+  // add(), in order, as long as it wants more. What it learned it may share with the next evaluator of its task.
+  virtual bool wants_training_data() const { return false; }
+  virtual void add_training(const Batch&) {}
 };
 
 }  // namespace moe

@@ -1,4 +1,5 @@
 // The systems that a config can name in `task`: one line for each.
+#include "models/diffusion/task.h"
 #include "models/rtdetr/task.h"
 #include "models/task.h"
 
@@ -7,6 +8,7 @@ namespace moe {
 const std::vector<TaskEntry>& task_registry() {
   static const std::vector<TaskEntry> entries = {
       {"rtdetr", rtdetr::schema, rtdetr::create},
+      {"diffusion", diffusion::schema, diffusion::create},
   };
   return entries;
 }

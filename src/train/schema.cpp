@@ -1,5 +1,7 @@
 #include "train/schema.h"
 
+#include <algorithm>
+
 #include "data/source.h"
 #include "models/task.h"
 
@@ -74,13 +76,25 @@ Schema shared_schema() {
   return schema;
 }
 
+// A task's key of the same path stands in the place of a shared one: its data sets and sizes differ.
+static void append_task(Schema& schema, const Schema& own) {
+  for (const Key& key : own) {
+    const auto shared = std::find_if(schema.begin(), schema.end(), [&](const Key& k) { return k.path == key.path; });
+    if (shared == schema.end()) {
+      schema.push_back(key);
+    } else {
+      *shared = key;
+    }
+  }
+}
+
 Schema task_schema(const std::string& task) {
   Schema schema = shared_schema();
   if (task.empty()) return schema;
   std::vector<std::string> names;
   for (const TaskEntry& entry : task_registry()) {
     if (entry.name == task) {
-      append(schema, entry.schema());
+      append_task(schema, entry.schema());
       return schema;
     }
     names.push_back(entry.name);

@@ -299,10 +299,21 @@ Batch Session::predict(const Batch& batch) {
   return predict_one(batch);
 }
 
+static void show_training_data(Evaluator& evaluator, const Config& config, const Log& log) {
+  if (!evaluator.wants_training_data()) return;
+  Loader loader(open_source(config, "train"), loader_options(config, false), log);
+  while (evaluator.wants_training_data()) {
+    const std::optional<Batch> batch = loader.next();
+    if (!batch) break;
+    evaluator.add_training(*batch);
+  }
+}
+
 std::vector<Metric> Session::evaluate(Loader& loader) {
   const ForgetRouting forget{routing_};
   const Ema::Swap averaged(ema_.get());
   const std::unique_ptr<Evaluator> evaluator = task_->evaluator();
+  show_training_data(*evaluator, config_, log_);
   if (loader.position() != 0) loader.seek(loader.epoch(), 0);
   for (RoutingStats* stats : routing_) stats->begin_eval();
   try {

@@ -179,8 +179,9 @@ void Session::restore(const SafetensorsFile& file, const std::string& path) {
 }
 
 std::map<std::string, std::string> Session::load(const std::string& path) {
-  const SafetensorsFile file = load_safetensors(path);
-  restore(file, path);
+  const std::string name = checkpoint_of(path);
+  const SafetensorsFile file = load_safetensors(name);
+  restore(file, name);
   return file.metadata;
 }
 

@@ -1,0 +1,257 @@
+// The settings of the task diffusion: the table of its keys, and the options read from a config. What a part checks
+// itself when it is built is not checked here.
+#include <algorithm>
+
+#include "models/diffusion/options.h"
+#include "models/diffusion/task.h"
+
+namespace moe::diffusion {
+
+// Shared keys with the defaults and choices of labelled pictures.
+static Schema data_keys() {
+  using enum KeyType;
+  return {
+      {"data.format", text, "cifar10", "cifar10 | cifar100 | idx | image_folder",
+       "Layout of the data set; cifar10 and cifar100: the binary form; idx: MNIST and its kin; image_folder: a folder "
+       "for each class in that of the split."},
+      {"data.classes", texts, "[]", "",
+       "Names of the classes by label, which image_folder finds as folders; []: an unconditional model."},
+      {"data.size", integers, "[32, 32]", ">= 1, <= 4096", "Height and width of the pictures, pixels."},
+      {"data.resize", text, "stretch", "stretch | letterbox | pad | exact",
+       "How a picture gets that size: ignoring its aspect ratio; keeping it, centred on black; not scaled, centred on "
+       "black; not at all: another size is an error."},
+  };
+}
+
+static Schema network_keys() {
+  using enum KeyType;
+  return {
+      {"model.unet.topology", text, "standard", "standard | paper | paper_standard",
+       "standard: residual blocks with AdaGN; paper: the published blocks, skip connections after each halving; "
+       "paper_standard: the published blocks in the standard order."},
+      {"model.unet.channels", integer, "64", ">= 4, <= 4096", "Channels of the stem."},
+      {"model.unet.multipliers", integers, "[1, 2, 4]", ">= 1, <= 64",
+       "Channels of each level over those of the stem; the last one is the bottom."},
+      {"model.unet.embedding", integer, "256", ">= 2, <= 8192", "Width of the embeddings of time and class."},
+      {"model.unet.separable", boolean, "true", "", "Depthwise-separable convolutions instead of dense ones."},
+      {"model.experts.kind", text, "conv", "conv | token | dense | fusion",
+       "conv: convolution experts, chosen for a whole picture; token: 1 x 1 experts, chosen for every pixel; dense: "
+       "one "
+       "expert as wide as the shared and the chosen ones together, the multiply-adds of conv; fusion: parallel dilated "
+       "convolutions."},
+      {"model.experts.count", integer, "8", ">= 1, <= 1024", "Experts of a block."},
+      {"model.experts.top_k", integer, "2", ">= 1, <= 1024", "Experts of a picture or pixel."},
+      {"model.experts.width", number, "1", "> 0, <= 16", "Hidden channels of an expert over those of its block."},
+      {"model.experts.shared_width", number, "1", ">= 0, <= 16",
+       "The same of the expert that every picture takes; 0: none."},
+      {"model.experts.dilation", integers, "[1, 2, 4]", ">= 1, <= 64",
+       "Dilations of the experts in turn, at most a quarter of the map's side; [1]: no dilation."},
+      {"model.experts.gate", text, "renormalized", "raw | renormalized | softmax", "Gate weights of the chosen."},
+      {"model.experts.noise", number, "0", ">= 0", "Deviation of Gaussian noise on the routers' logits in training."},
+      {"model.experts.temperature", number, "1", "> 0", "Divisor of the routers' logits."},
+      {"model.frequency.mode", text, "bands", "none | channel_gate | bands | filter",
+       "Frequency module at the bottom: gains of frequency bands by picture and time; one gain a channel (as "
+       "published); "
+       "a learned complex filter."},
+      {"model.frequency.bands", integer, "2", ">= 1, <= 4",
+       "Bands, with edges at the last of 1/16, 1/8, 1/4 cycles a pixel."},
+  };
+}
+
+static Schema objective_keys() {
+  using enum KeyType;
+  return {
+      {"diffusion.prediction", text, "v", "eps | v | x0 | edm | flow",
+       "What the network predicts, and the process it belongs to: noise, velocity or picture of a discrete "
+       "variance-preserving process; EDM's preconditioned picture; the velocity of a rectified flow."},
+      {"diffusion.schedule", text, "linear", "linear | cosine", "Noise schedule of eps, v and x0."},
+      {"diffusion.steps", integer, "1000", ">= 2, <= 100000", "Steps of that schedule."},
+      {"diffusion.beta_start", number, "1e-4", "> 0, < 1", "First beta of the linear schedule."},
+      {"diffusion.beta_end", number, "0.02", "> 0, < 1", "Last beta of the linear schedule."},
+      {"diffusion.zero_terminal_snr", boolean, "false", "",
+       "Rescale the schedule so that its last step is noise alone."},
+      {"diffusion.min_snr", number, "0", ">= 0", "Gamma of min-SNR loss weights, 5 in the paper; 0: off."},
+      {"diffusion.data_deviation", number, "0.5", "> 0", "edm: standard deviation of the pixels in -1..1."},
+      {"diffusion.sigma_mean", number, "-1.2", "", "edm: mean of ln sigma in training."},
+      {"diffusion.sigma_std", number, "1.2", ">= 0", "edm: standard deviation of ln sigma in training."},
+      {"diffusion.flow_time", text, "uniform", "uniform | logit_normal",
+       "flow: distribution of the noise share in training."},
+      {"diffusion.label_dropout", number, "0.1", ">= 0, <= 1",
+       "Share of training samples whose class is hidden, for guidance."},
+      {"loss.balance", number, "0.01", ">= 0", "Weight of the Switch balance loss, mean over the routers."},
+      {"loss.router_z", number, "0", ">= 0", "Weight of the mean squared log-sum-exp of the routers' logits."},
+  };
+}
+
+static Schema sampler_keys() {
+  using enum KeyType;
+  return {
+      {"sample.sampler", text, "auto", "auto | ddpm | ddim | dpmpp_2m | heun | euler",
+       "auto: ddim; heun with prediction edm, euler with flow."},
+      {"sample.steps", integer, "50", "", "Steps of the sampler."},
+      {"sample.spacing", text, "trailing", "leading | trailing | linspace | linspace_open",
+       "Which steps of the schedule are visited; linspace_open: linspace without its end."},
+      {"sample.karras", boolean, "false", "", "dpmpp_2m and heun: noise levels of Karras et al. instead of spacing."},
+      {"sample.sigma_min", number, "0.002", "> 0", "edm: lowest noise level."},
+      {"sample.sigma_max", number, "80", "> 0", "edm: highest noise level."},
+      {"sample.rho", number, "7", "> 0", "Exponent of Karras levels."},
+      {"sample.eta", number, "0", ">= 0, <= 1", "ddim: share of ddpm's noise that is drawn anew."},
+      {"sample.variance", text, "small", "small | large", "ddpm: the posterior's variance or beta."},
+      {"sample.threshold", text, "clip", "none | clip | dynamic", "What is done to predicted pictures outside -1..1."},
+      {"sample.quantile", number, "0.995", "> 0, <= 1", "dynamic: quantile of absolute pixel values that becomes 1."},
+      {"sample.largest", number, "1", ">= 1", "dynamic: largest value that becomes 1."},
+      {"sample.keep_noise", boolean, "false", "",
+       "ddim: keep the predicted noise where a threshold changed the picture."},
+      {"sample.churn", number, "0", ">= 0", "heun: S_churn of EDM."},
+      {"sample.shift", number, "1", "> 0", "euler: shift of the noise shares."},
+      {"sample.guidance", number, "1", "", "Classifier-free guidance scale; 1: none, 0: unconditional."},
+      {"sample.guidance_from", number, "0", ">= 0, <= 1", "Where guidance begins, as a share of the steps."},
+      {"sample.guidance_to", number, "1", ">= 0, <= 1", "Where guidance ends."},
+  };
+}
+
+Schema schema() {
+  Schema all = data_keys();
+  for (const Schema& part : {network_keys(), objective_keys(), sampler_keys()}) {
+    all.insert(all.end(), part.begin(), part.end());
+  }
+  return all;
+}
+
+// --- Options ---
+
+// The place of a value among the choices of its key, which stand in the order of the enumeration.
+template <typename Value>
+static Value choice(const Config& config, const std::string& key, const std::vector<std::string>& names) {
+  const auto found = std::find(names.begin(), names.end(), config.text(key));
+  check(found != names.end(), MOE_ERR_INTERNAL, key, ": expected one of ", join(names, ", "));
+  return static_cast<Value>(found - names.begin());
+}
+
+static void read_unet(const Config& config, Options& out) {
+  NetworkOptions& n = out.network;
+  n.topology = choice<Topology>(config, "model.unet.topology", {"standard", "paper", "paper_standard"});
+  n.image_channels = config.integer("data.channels");
+  const std::vector<int64_t> size = config.integers("data.size");
+  if (size.size() != 2) config.fail_at("data.size", text("expected [height, width], got ", size.size(), " numbers"));
+  n.height = size[0];
+  n.width = size[1];
+  n.channels = config.integer("model.unet.channels");
+  n.multipliers = config.integers("model.unet.multipliers");
+  n.embedding = config.integer("model.unet.embedding");
+  if (n.embedding % 2 != 0) config.fail_at("model.unet.embedding", text("expected an even number, got ", n.embedding));
+  n.separable = config.boolean("model.unet.separable");
+  n.classes = static_cast<int64_t>(out.classes.size());
+  n.checkpoint = config.boolean("train.checkpoint_activations");
+  n.frequency.mode = choice<FrequencyMode>(config, "model.frequency.mode", {"none", "channel_gate", "bands", "filter"});
+  n.frequency.bands = config.integer("model.frequency.bands");
+}
+
+static void read_experts(const Config& config, Options& out) {
+  ExpertOptions& e = out.network.experts;
+  e.kind = choice<ExpertKind>(config, "model.experts.kind", {"conv", "token", "dense", "fusion"});
+  e.count = config.integer("model.experts.count");
+  e.width = config.number("model.experts.width");
+  e.shared_width = config.number("model.experts.shared_width");
+  e.dilation = config.integers("model.experts.dilation");
+  e.router.top_k = config.integer("model.experts.top_k");
+  e.router.gate = parse_router_gate(config.text("model.experts.gate"));
+  e.router.logit_noise = config.number("model.experts.noise");
+  e.router.temperature = config.number("model.experts.temperature");
+  const bool mixes = e.kind == ExpertKind::conv || e.kind == ExpertKind::token;
+  if (mixes && e.router.top_k > e.count) {
+    config.fail_at("model.experts.top_k",
+                   text("expected at most the ", e.count, " experts of model.experts.count, got ", e.router.top_k));
+  }
+  if (mixes && e.router.top_k == 1 && e.count > 1 && e.router.gate != RouterGate::raw) {
+    config.fail_at("model.experts.gate",
+                   text("expected raw with model.experts.top_k = 1, where any other gate is always 1, "
+                        "got ",
+                        config.text("model.experts.gate")));
+  }
+}
+
+static void read_objective(const Config& config, Options& out) {
+  ObjectiveOptions& o = out.objective;
+  o.prediction = parse_prediction(config.text("diffusion.prediction"));
+  o.schedule.kind = parse_schedule(config.text("diffusion.schedule"));
+  o.schedule.steps = config.integer("diffusion.steps");
+  o.schedule.beta_start = config.number("diffusion.beta_start");
+  o.schedule.beta_end = config.number("diffusion.beta_end");
+  o.schedule.zero_terminal_snr = config.boolean("diffusion.zero_terminal_snr");
+  o.min_snr = config.number("diffusion.min_snr");
+  o.data_deviation = config.number("diffusion.data_deviation");
+  o.sigma_mean = config.number("diffusion.sigma_mean");
+  o.sigma_std = config.number("diffusion.sigma_std");
+  o.logit_normal = config.text("diffusion.flow_time") == "logit_normal";
+  out.label_dropout = out.network.classes > 0 ? config.number("diffusion.label_dropout") : 0;
+  out.balance = config.number("loss.balance");
+  out.router_z = config.number("loss.router_z");
+}
+
+static SamplerKind sampler_of(const Config& config, Prediction prediction) {
+  const std::string name = config.text("sample.sampler");
+  if (name != "auto") return parse_sampler(name);
+  if (prediction == Prediction::edm) return SamplerKind::heun;
+  return prediction == Prediction::flow ? SamplerKind::euler : SamplerKind::ddim;
+}
+
+static void read_sampler(const Config& config, Options& out) {
+  SamplerOptions& s = out.sampler;
+  s.kind = sampler_of(config, out.objective.prediction);
+  s.steps = config.integer("sample.steps");
+  s.spacing = parse_spacing(config.text("sample.spacing"));
+  s.karras = config.boolean("sample.karras");
+  s.sigma_min = config.number("sample.sigma_min");
+  s.sigma_max = config.number("sample.sigma_max");
+  s.rho = config.number("sample.rho");
+  s.eta = config.number("sample.eta");
+  s.large_variance = config.text("sample.variance") == "large";
+  s.threshold = parse_threshold(config.text("sample.threshold"));
+  s.quantile = config.number("sample.quantile");
+  s.largest = config.number("sample.largest");
+  s.keep_noise = config.boolean("sample.keep_noise");
+  s.churn = config.number("sample.churn");
+  s.shift = config.number("sample.shift");
+  out.guidance = {config.number("sample.guidance"), config.number("sample.guidance_from"),
+                  config.number("sample.guidance_to")};
+}
+
+// The published network has no row for a hidden class.
+static void check_null_class(const Config& config, const Options& options) {
+  if (options.network.topology == Topology::standard) return;
+  if (options.label_dropout > 0) {
+    config.fail_at("diffusion.label_dropout",
+                   text("expected 0 with model.unet.topology = ", config.text("model.unet.topology"), ", got ",
+                        options.label_dropout));
+  }
+  if (options.guidance.scale != 1) {
+    config.fail_at("sample.guidance", text("expected 1 with model.unet.topology = ", config.text("model.unet.topology"),
+                                           ", got ", options.guidance.scale));
+  }
+}
+
+// A wrong sampler is found when the model is made, not after its training.
+static void check_sampler(const Config& config, const Options& options) {
+  try {
+    sampler_levels(options.sampler, Objective(options.objective));
+  } catch (const Error& error) {
+    const bool steps = std::string(error.what()).find("step") != std::string::npos;
+    config.fail_at(steps ? "sample.steps" : "sample.sampler", error.what());
+  }
+}
+
+Options read_options(const Config& config) {
+  Options out;
+  out.classes = config.texts("data.classes");
+  read_unet(config, out);
+  read_experts(config, out);
+  read_objective(config, out);
+  read_sampler(config, out);
+  check_null_class(config, out);
+  check_sampler(config, out);
+  out.seed = static_cast<uint64_t>(config.integer("seed"));
+  return out;
+}
+
+}  // namespace moe::diffusion

@@ -1,0 +1,201 @@
+#include "models/diffusion/task.h"
+
+#include <ATen/ATen.h>
+
+#include <deque>
+
+#include "base/error.h"
+#include "eval/denoising.h"
+#include "models/diffusion/denoise.h"
+#include "models/diffusion/sampling.h"
+#include "models/diffusion/summary.h"
+#include "tensor/random.h"
+
+namespace moe::diffusion {
+
+namespace {
+
+// Training pictures whose covariance the linear baselines of an evaluation know, at least.
+constexpr int64_t baseline_pictures = 10000;
+
+std::vector<int64_t> integers(const at::Tensor& tensor) {
+  const at::Tensor dense = tensor.contiguous();
+  return {dense.const_data_ptr<int64_t>(), dense.const_data_ptr<int64_t>() + dense.numel()};
+}
+
+class DiffusionTask : public Task {
+ public:
+  explicit DiffusionTask(const Config& config)
+      : options_(read_options(config)),
+        objective_(options_.objective),
+        network_(make_network(options_.network, options_.seed)) {
+    std::vector<std::string> names;
+    for (int64_t e = 0; e < options_.network.experts.count; ++e) names.push_back(text("expert ", e));
+    const int64_t top_k = options_.network.experts.router.top_k;
+    for (const MixtureLayer& layer : network_->mixture_layers()) {
+      stats_.emplace_back(layer.name, layer.unit == "pixel" ? "ffn" : "conv", layer.unit, names, top_k, classes());
+    }
+  }
+
+  BatchSpec batch_spec() const override {
+    const NetworkOptions& n = options_.network;
+    BatchSpec spec = {{.name = "images",
+                       .dtype = at::kFloat,
+                       .shape = {n.image_channels, n.height, n.width},
+                       .training_only = true,
+                       .doc = "pictures in 0..1; predict() gives the denoising errors of these",
+                       .lowest = 0,
+                       .highest = 1},
+                      {.name = "labels",
+                       .dtype = at::kLong,
+                       .shape = {},
+                       .training_only = true,
+                       .optional = classes() == 0,
+                       .doc = "class index; predict(): -1 or absent for none"},
+                      {.name = "indices",
+                       .dtype = at::kLong,
+                       .shape = {},
+                       .optional = true,
+                       .doc = "predict() without images samples these; >= 0"}};
+    spec.push_back({.name = "seeds",
+                    .dtype = at::kLong,
+                    .shape = {},
+                    .optional = true,
+                    .doc = "seed of each sample; absent: the config's"});
+    spec.push_back(
+        {.name = "image_ids", .dtype = at::kLong, .shape = {}, .optional = true, .doc = "id in the data set"});
+    return spec;
+  }
+
+  void check(const Batch& batch) const override {
+    moe::check(batch.has("images") || batch.has("indices"), MOE_ERR_NOT_FOUND,
+               "batch: expected images to denoise or indices to sample, got neither");
+    if (batch.has("labels") && classes() > 0) check_range(batch, "labels", batch.has("images") ? 0 : -1, classes() - 1);
+    if (batch.has("indices")) check_range(batch, "indices", 0, std::numeric_limits<int64_t>::max());
+  }
+
+  Normalizers normalizers(const Batch&) const override { return {}; }
+
+  std::vector<LossTerm> forward(const Batch& batch, const ForwardContext& context) override {
+    const at::Tensor x0 = batch.get("images") * 2 - 1;
+    const at::Tensor labels = classes() > 0 ? batch.get("labels") : at::Tensor();
+    const TrainingDraw draw =
+        draw_training(objective_, x0, labels, classes(), options_.label_dropout, context.rng.child("diffusion"));
+    LossResult result = losses(options_, *network_, objective_, x0, draw, context);
+    record(result.routings, draw.labels);
+    return std::move(result.terms);
+  }
+
+  Batch predict(const Batch& batch) override {
+    const at::NoGradGuard no_grad;
+    network_->eval();
+    return batch.has("images") ? denoise(batch) : sample(batch);
+  }
+
+  std::unique_ptr<Evaluator> evaluator() const override {
+    return make_denoising_evaluator(statistics_, NoiseSchedule({}).alphas_cumprod(), baseline_pictures);
+  }
+  torch::nn::Module& network() override { return *network_; }
+  std::vector<RoutingStats*> routing() override {
+    std::vector<RoutingStats*> out;
+    for (RoutingStats& stats : stats_) out.push_back(&stats);
+    return out;
+  }
+  std::vector<std::string> class_names() const override { return options_.classes; }
+  std::string summary() const override { return summary_text(options_, *network_); }
+
+  // A sample as it is, whatever its size; grey ones as RGB.
+  at::Tensor draw(const Batch&, const Batch& prediction, int64_t index, double) const override {
+    const at::Tensor& images = prediction.get("images");
+    moe::check(images.dim() == 4 && index < images.size(0) && (images.size(1) == 3 || images.size(1) == 1),
+               MOE_ERR_SHAPE, "prediction: expected images [B, 1 or 3, H, W] with B > ", index, ", got ",
+               shape_text(images.sizes()));
+    const at::Tensor picture = images[index].expand({3, images.size(2), images.size(3)}).permute({1, 2, 0});
+    return picture.mul(255).round().clamp(0, 255).to(at::kByte).contiguous();
+  }
+
+ private:
+  int64_t classes() const { return options_.network.classes; }
+
+  static void check_range(const Batch& batch, const std::string& field, int64_t lowest, int64_t highest) {
+    const std::vector<int64_t> values = integers(batch.get(field));
+    for (size_t i = 0; i < values.size(); ++i) {
+      moe::check(values[i] >= lowest && values[i] <= highest, MOE_ERR_DATA, field, ": expected ", lowest, "..", highest,
+                 ", got ", values[i], " at sample ", i);
+    }
+  }
+
+  // -1 and absent become the row of no class.
+  at::Tensor labels_of(const Batch& batch, int64_t samples) const {
+    if (!batch.has("labels") || classes() == 0) return at::full({samples}, classes(), at::kLong);
+    const at::Tensor& labels = batch.get("labels");
+    return at::where(labels < 0, at::full_like(labels, classes()), labels);
+  }
+
+  // One step of every bucket for each picture, drawn by its id: the same in every evaluation. Levels are those of the
+  // linear schedule whatever the network was trained with, so that errors compare.
+  Batch denoise(const Batch& batch) {
+    const at::Tensor x0 = batch.get("images") * 2 - 1, labels = labels_of(batch, x0.size(0));
+    const NoiseSchedule linear({});
+    std::vector<at::Tensor> errors;
+    for (const StepBucket& bucket : step_buckets(linear.steps())) {
+      std::vector<Level> levels;
+      std::vector<at::Tensor> noise;
+      for (int64_t i = 0; i < x0.size(0); ++i) {
+        const int64_t id = batch.has("image_ids") ? batch.get("image_ids")[i].item<int64_t>() : i;
+        Rng rng(0, "denoising error", static_cast<uint64_t>(id), static_cast<uint64_t>(bucket.first));
+        levels.push_back(linear.level(bucket.first + rng.below(bucket.last - bucket.first)));
+        noise.push_back(normal_tensor(rng.child("noise"), x0.sizes().slice(1)));
+      }
+      const DenoisingResult result = denoising_error(*network_, objective_, x0, levels, at::stack(noise), labels);
+      record(result.routings, labels);
+      errors.push_back(result.error);
+    }
+    Batch out;
+    out.set("eps_mse", at::stack(errors, 1));
+    if (batch.has("image_ids")) out.set("image_ids", batch.get("image_ids"));
+    return out;
+  }
+
+  Batch sample(const Batch& batch) {
+    SampleRequest request;
+    request.indices = integers(batch.get("indices"));
+    const auto count = static_cast<int64_t>(request.indices.size());
+    request.seeds = batch.has("seeds")
+                        ? integers(batch.get("seeds"))
+                        : std::vector<int64_t>(request.indices.size(), static_cast<int64_t>(options_.seed));
+    const at::Tensor labels = labels_of(batch, count);
+    request.labels = integers(labels);
+    Batch out;
+    out.set("images", sample_pictures(options_, *network_, objective_, request));
+    out.set("labels", at::where(labels == classes(), at::full_like(labels, -1), labels));
+    out.set("indices", batch.get("indices"));
+    return out;
+  }
+
+  // labels int64 [B], `classes` for none. A pixel has the class of its picture.
+  void record(const std::vector<Routing>& routings, const at::Tensor& labels) {
+    for (size_t i = 0; i < routings.size(); ++i) {
+      at::Tensor counts;
+      if (classes() > 0) {
+        counts = labels.unsqueeze(1).eq(at::arange(classes(), at::kLong)).to(at::kLong);
+        counts = counts.repeat_interleave(routings[i].chosen.size(0) / labels.size(0), 0);
+      }
+      stats_[i].record(routing_record(routings[i], counts));
+    }
+  }
+
+  Options options_;
+  Objective objective_;
+  std::shared_ptr<Network> network_;
+  std::deque<RoutingStats> stats_;  // the session keeps pointers to them
+  std::shared_ptr<PictureStatistics> statistics_ = std::make_shared<PictureStatistics>();
+};
+
+}  // namespace
+
+std::unique_ptr<Task> create(const Config& config) {
+  return std::make_unique<DiffusionTask>(config);
+}
+
+}  // namespace moe::diffusion

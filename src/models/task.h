@@ -34,6 +34,18 @@ struct LossTerm {
   at::Tensor value;
 };
 
+using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
+
+// Names under which another project keeps one tensor of ours; several are stacked along the first dimension.
+using TensorParts = std::vector<std::string>;
+
+// A model as another project opens it: its weights under that project's names, and the small files beside them by file name.
+struct ExportedModel {
+  NamedTensors tensors;
+  std::map<std::string, std::string> metadata;  // of the weights' file
+  std::map<std::string, std::string> files;
+};
+
 class Task {
  public:
   virtual ~Task() = default;
@@ -49,6 +61,14 @@ class Task {
   virtual std::string summary() const = 0;  // table: parts, parameters, active multiply-adds
   // Sample `index` with its predictions as an RGB picture [H, W, 3] uint8; MOE_ERR_UNSUPPORTED where it makes no sense.
   virtual at::Tensor draw(const Batch& batch, const Batch& prediction, int64_t index, double min_score) const = 0;
+
+  // Weights of other projects. Other spellings of a tensor, likeliest first; tensors of their files that the network does not
+  // need; heads, which keep their start when the file has another number of classes or groups.
+  virtual std::vector<TensorParts> other_names(const std::string&) const { return {}; }
+  virtual bool is_redundant(const std::string&) const { return false; }
+  virtual bool is_head(const std::string&) const { return false; }
+  virtual std::vector<std::string> export_formats() const { return {}; }
+  virtual ExportedModel export_as(const std::string& format, const NamedTensors& weights) const;  // one of the formats
 };
 
 // The registry: one line per system in models/registry.cpp.

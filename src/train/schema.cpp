@@ -13,7 +13,13 @@ static Schema run_keys() {
       {"task", text, "", "", "Name of the system to train."},
       {"seed", integer, "0", ">= 0", "Root of every random stream."},
       {"device", text, "cpu", "cpu | cuda", "Where the model lives."},
-      {"model.pretrained", text, "", "", "safetensors file whose tensors are loaded by name and shape; empty: none."},
+      {"model.pretrained", text, "", "",
+       "File whose tensors a new model starts from: a checkpoint of libmoe, safetensors or a .pth of torch.save, with "
+       "the "
+       "names of this or another known project; empty: none. Heads for another number of classes keep their start."},
+      {"model.pretrained_only", texts, "[]", "",
+       "Regular expressions; of model.pretrained only tensors whose name here holds a match are loaded, such as "
+       "[^backbone]; []: all."},
       {"train.epochs", integer, "100", ">= 1", "Passes over the training split."},
       {"train.max_steps", integer, "0", ">= 0", "Optimizer steps after which the run ends; 0: train.epochs decides."},
       {"train.max_minutes", number, "0", ">= 0",

@@ -40,10 +40,11 @@ Session::Session(Config config, Log log, const std::vector<std::string>* pretrai
   for (const auto& item : task_->network().named_parameters(true)) weights_.emplace_back(item.key(), item.value());
   for (const auto& item : task_->network().named_buffers(true)) buffers_.emplace_back(item.key(), item.value());
   for (const auto& buffer : buffers_) buffer_copies_.push_back(at::empty_like(buffer.second));
-  if (pretrained)
-    pretrained_ = *pretrained;
-  else if (!config_.text("model.pretrained").empty())
-    pretrained_ = load_pretrained(config_.text("model.pretrained"));
+  if (pretrained) {
+    pretrained_.loaded = *pretrained;
+  } else if (!config_.text("model.pretrained").empty()) {
+    pretrained_ = load_pretrained(config_, *task_, model_tensors(), log_);
+  }
 
   std::vector<NamedParameter> trained;
   freeze(trained);
@@ -51,11 +52,14 @@ Session::Session(Config config, Log log, const std::vector<std::string>* pretrai
   optimizer_ = std::make_unique<Optimizer>(config_, std::move(trained), std::move(groups));
   scaler_ = std::make_unique<LossScaler>(amp_ == at::kHalf, config_.number("scaler.initial"),
                                          config_.integer("scaler.growth_interval"));
-  if (config_.number("ema.decay") > 0) {
-    auto averaged = weights_;
-    averaged.insert(averaged.end(), buffers_.begin(), buffers_.end());
-    ema_ = std::make_unique<Ema>(config_.number("ema.decay"), config_.number("ema.warmup"), std::move(averaged));
-  }
+  if (config_.number("ema.decay") > 0)
+    ema_ = std::make_unique<Ema>(config_.number("ema.decay"), config_.number("ema.warmup"), model_tensors());
+}
+
+NamedTensors Session::model_tensors() const {
+  NamedTensors all = weights_;
+  all.insert(all.end(), buffers_.begin(), buffers_.end());
+  return all;
 }
 
 // Biases of stacked experts have a row an expert, so the rank alone does not tell them.
@@ -70,52 +74,11 @@ void Session::freeze(std::vector<NamedParameter>& trained) const {
     names.push_back(name);
     const bool is_frozen = frozen.match(name) || !tensor.requires_grad();
     at::Tensor(tensor).requires_grad_(!is_frozen);
-    const bool loaded = std::find(pretrained_.begin(), pretrained_.end(), name) != pretrained_.end();
+    const bool loaded = std::ranges::find(pretrained_.loaded, name) != pretrained_.loaded.end();
     if (!is_frozen) trained.push_back({name, tensor, is_norm_or_bias(name, tensor), loaded});
   }
   frozen.check_used(config_, names);
   if (trained.empty()) config_.fail_at("train.freeze", "expected at least one parameter to train, all are frozen");
-}
-
-// Tensors of the file by our name; checkpoints of libmoe keep weights below "model." and averages below "ema.".
-static std::map<std::string, at::Tensor> pretrained_tensors(const SafetensorsFile& file) {
-  std::map<std::string, at::Tensor> out;
-  for (const std::string prefix : {"", "model.", "ema."}) {
-    for (const auto& [name, tensor] : file.tensors) {
-      if (name.starts_with(prefix)) out[name.substr(prefix.size())] = tensor;
-    }
-  }
-  return out;
-}
-
-std::vector<std::string> Session::load_pretrained(const std::string& path) {
-  const std::map<std::string, at::Tensor> found = pretrained_tensors(load_safetensors(path));
-  std::vector<std::string> loaded;
-  std::string first_misfit;
-  int64_t misfits = 0;
-  auto all = weights_;
-  all.insert(all.end(), buffers_.begin(), buffers_.end());
-  at::NoGradGuard no_grad;
-  for (auto& [name, tensor] : all) {
-    const auto it = found.find(name);
-    if (it == found.end()) continue;
-    if (it->second.sizes() != tensor.sizes()) {
-      ++misfits;
-      if (first_misfit.empty()) {
-        first_misfit =
-            text(name, " is ", shape_text(it->second.sizes()), ", the model has ", shape_text(tensor.sizes()));
-      }
-      continue;
-    }
-    tensor.copy_(it->second);
-    loaded.push_back(name);
-  }
-  check(!loaded.empty(), MOE_ERR_DATA, path, ": expected tensors of this model, none of ", found.size(),
-        " fits by name and shape", first_misfit.empty() ? "" : "; " + first_misfit);
-  log_line(log_, MOE_LOG_INFO,
-           text("pretrained: ", loaded.size(), " of ", all.size(), " tensors from ", path,
-                misfits ? text(", ", misfits, " of another shape, first ", first_misfit) : ""));
-  return loaded;
 }
 
 void Session::feed(const Batch& batch) {

@@ -16,6 +16,7 @@
 #include "tensor/cpu_allocator.h"
 #include "train/ema.h"
 #include "train/optimizer.h"
+#include "train/pretrained.h"
 #include "train/safetensors.h"
 #include "train/scaler.h"
 #include "train/schedule.h"
@@ -51,6 +52,9 @@ class Session {
   // `extra` metadata and tensors travel with the checkpoint (a run stores its loader position and history there).
   void save(const std::string& path, const std::map<std::string, std::string>& extra = {});
   std::map<std::string, std::string> load(const std::string& path);  // returns the metadata
+  // The weights alone, averages where the session keeps them. format: "own" (a safetensors file `path`), or one of
+  // Task::export_formats() (a folder `path`, which is made).
+  void export_weights(const std::string& format, const std::string& path);
 
   std::string get(const std::string& key) const;
   void set(const std::string& key, const std::string& value);
@@ -78,7 +82,7 @@ class Session {
   friend class Run;
 
   void freeze(std::vector<NamedParameter>& parameters) const;
-  std::vector<std::string> load_pretrained(const std::string& path);
+  NamedTensors model_tensors() const;  // parameters and buffers
   std::vector<LossTerm> forward_backward(const Batch& batch, const ForwardContext& context);
   Batch predict_one(const Batch& batch);
   void build_schedule();
@@ -89,11 +93,11 @@ class Session {
   std::vector<std::pair<std::string, at::Tensor>> live_tensors()
       const;  // what a checkpoint holds, aliasing the live memory
 
+  KeepMemory memory_;  // first: outlives the tensors
   Config config_;
   Log log_;
   std::unique_ptr<Task> task_;
   std::vector<RoutingStats*> routing_;  // the task's, one per mixture layer
-  KeepMemory memory_;  // first: outlives the tensors
   std::unique_ptr<Optimizer> optimizer_;
   std::optional<Schedule> schedule_;
   std::unique_ptr<LossScaler> scaler_;
@@ -102,7 +106,7 @@ class Session {
   std::vector<std::pair<std::string, at::Tensor>> weights_;  // all parameters, frozen ones included
   std::vector<std::pair<std::string, at::Tensor>> buffers_;
   std::vector<at::Tensor> buffer_copies_;  // where a transaction keeps them
-  std::vector<std::string> pretrained_;
+  PretrainedReport pretrained_;  // of a session from a checkpoint: the loaded names alone
   std::vector<Batch> window_;
   int64_t steps_ = 0;    // skipped ones included
   int64_t samples_ = 0;  // trained on

@@ -13,8 +13,6 @@ namespace moe {
 static constexpr const char* checkpoint_format = "moe-checkpoint";
 static constexpr int64_t checkpoint_version = 1;
 
-using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
-
 static void append(NamedTensors& out, const std::string& prefix, const NamedTensors& more) {
   for (const auto& [name, tensor] : more) out.emplace_back(prefix + name, tensor.detach());
 }
@@ -43,7 +41,7 @@ SafetensorsFile Session::snapshot(const std::map<std::string, std::string>& extr
   file.metadata["library"] = text(MOE_VERSION_MAJOR, ".", MOE_VERSION_MINOR, ".", MOE_VERSION_PATCH);
   file.metadata["config"] = config_.dump(false);
   file.metadata["classes"] = join(task_->class_names(), "\n");
-  file.metadata["pretrained"] = join(pretrained_, "\n");
+  file.metadata["pretrained"] = join(pretrained_.loaded, "\n");
   file.metadata["threads"] = std::to_string(at::get_num_threads());
   file.metadata["step"] = std::to_string(steps_);
   file.metadata["samples"] = std::to_string(samples_);
@@ -64,6 +62,21 @@ SafetensorsFile Session::snapshot(const std::map<std::string, std::string>& extr
 
 void Session::save(const std::string& path, const std::map<std::string, std::string>& extra) {
   save_safetensors(path, snapshot(extra));
+}
+
+void Session::export_weights(const std::string& format, const std::string& path) {
+  std::vector<std::string> formats = task_->export_formats();
+  formats.insert(formats.begin(), "own");
+  check(std::ranges::find(formats, format) != formats.end(), MOE_ERR_INVALID_ARGUMENT, "format: expected one of ",
+        join(formats, ", "), ", got ", quote(format), did_you_mean(format, formats));
+  const Ema::Swap averaged(ema_.get());
+  NamedTensors weights;
+  append(weights, "", model_tensors());
+  if (format == "own") return save_safetensors(path, {{{"classes", join(task_->class_names(), "\n")}}, weights});
+  const ExportedModel model = task_->export_as(format, weights);
+  make_directories(path);
+  save_safetensors(join_path(path, "model.safetensors"), {model.metadata, model.tensors});
+  for (const auto& [name, text] : model.files) write_file_atomic(join_path(path, name), text);
 }
 
 namespace {
@@ -233,8 +246,8 @@ static int64_t count_values(const NamedTensors& tensors, bool trainable_only) {
 }
 
 static const std::vector<std::string> session_keys = {
-    "state.step",      "state.epoch",   "state.samples", "state.digest",     "model.parameters",
-    "model.trainable", "model.summary", "model.classes", "optimizer.groups", "scaler.scale"};
+    "state.step",    "state.epoch",   "state.samples",    "state.digest",     "model.parameters", "model.trainable",
+    "model.summary", "model.classes", "model.pretrained", "optimizer.groups", "scaler.scale"};
 
 // "optimizer.groups.new.lr" -> {"new", "lr"}; group names may hold dots and slashes.
 static std::optional<std::pair<std::string, std::string>> group_key(const std::string& key) {
@@ -268,6 +281,7 @@ std::string Session::get(const std::string& key) const {
   if (key == "model.trainable") return std::to_string(count_values(weights_, true));
   if (key == "model.summary") return task_->summary();
   if (key == "model.classes") return join(task_->class_names(), "\n");
+  if (key == "model.pretrained") return pretrained_.lines();
   if (key == "scaler.scale") return format_double(scaler_->scale());
   if (key == "optimizer.groups") {
     std::vector<std::string> names;

@@ -98,6 +98,15 @@ class ClassEvaluation {
   }
 
   bool has(int64_t area) const { return positives_[area] > 0; }
+  int64_t positives() const { return positives_[0]; }
+  // After finish(): what counts at the lowest threshold, all areas.
+  std::vector<ScoredHit> hits() const {
+    std::vector<ScoredHit> out;
+    for (const Outcome& outcome : outcomes_) {
+      if (((outcome.right[0] | outcome.wrong[0]) & 1) != 0) out.push_back({outcome.score, (outcome.right[0] & 1) != 0});
+    }
+    return out;
+  }
   const double* precision(int64_t area, int64_t threshold) const {
     return &precision_[area][threshold * kRecalls];
   }  // [R]
@@ -283,6 +292,8 @@ CocoResult evaluate_coco(const std::vector<CocoTruth>& truths, const std::vector
     classes.push_back(evaluate_class(truths_of[k], detections_of[k], options));
     result.class_ap.push_back(class_mean(classes.back(), kThresholds));
     result.class_ap50.push_back(class_mean(classes.back(), 1));
+    result.hits.push_back(classes.back().hits());
+    result.positives.push_back(classes.back().positives());
   }
   const int64_t last = kThresholds - 1;
   result.numbers = {

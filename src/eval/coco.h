@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "eval/operating_points.h"
+
 namespace moe {
 
 class Evaluator;
@@ -46,10 +48,18 @@ inline constexpr std::array<const char*, 12> kCocoNumbers = {"AP",        "AP50"
                                                              "AP_medium", "AP_large", "AR1",       "AR10",
                                                              "AR100",     "AR_small", "AR_medium", "AR_large"};
 
+// Classes that belong together, such as those of one expert.
+struct ClassGroup {
+  std::string name;
+  std::vector<int64_t> classes;  // labels
+};
+
 struct CocoResult {
-  std::array<double, 12> numbers;  // as kCocoNumbers
-  std::vector<double> class_ap;    // [classes] AP over IoU .50:.95; -1 for a class without truths
-  std::vector<double> class_ap50;  // [classes]
+  std::array<double, 12> numbers;            // as kCocoNumbers
+  std::vector<double> class_ap;              // [classes] AP over IoU .50:.95; -1 for a class without truths
+  std::vector<double> class_ap50;            // [classes]
+  std::vector<std::vector<ScoredHit>> hits;  // [classes] judged at IoU .50, by falling score
+  std::vector<int64_t> positives;            // [classes] objects to be found
 };
 
 // Among equal scores of one image and class the earlier detection goes first, between images the one of the smaller id.
@@ -64,7 +74,8 @@ CocoResult evaluate_coco(const std::vector<CocoTruth>& truths, const std::vector
 //   predictions: boxes [N, 4] float32 (x1, y1, x2, y2 in the same pixels), scores [N] float32, labels [N] int64,
 //     offsets [B + 1] int64.
 // A corner becomes a double first, then width = x2 - x1 and height = y2 - y1 in double.
-// Metrics: kCocoNumbers, then AP/<class> of every class, then AP50/<class>. An image may come only once.
-std::unique_ptr<Evaluator> make_coco_evaluator(std::vector<std::string> class_names);
+// Metrics: coco_metrics(), operating_metrics() and group_metrics() of coco_metrics.h. An image may come only once.
+std::unique_ptr<Evaluator> make_coco_evaluator(std::vector<std::string> class_names,
+                                               std::vector<ClassGroup> groups = {});
 
 }  // namespace moe

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "eval/coco.h"
+#include "eval/coco_metrics.h"
 #include "eval/evaluator.h"
 #include "tensor/truth_fields.h"
 
@@ -65,7 +66,8 @@ CocoBox box_of_corners(const float* corners, int64_t i) {
 
 class BatchEvaluator : public Evaluator {
  public:
-  explicit BatchEvaluator(std::vector<std::string> class_names) : class_names_(std::move(class_names)) {}
+  BatchEvaluator(std::vector<std::string> class_names, std::vector<ClassGroup> groups)
+      : class_names_(std::move(class_names)), groups_(std::move(groups)) {}
 
   void add(const Batch& targets, const Batch& predictions) override {
     const Batch batch = checked(targets, predictions);
@@ -80,11 +82,10 @@ class BatchEvaluator : public Evaluator {
     CocoOptions options;
     options.classes = classes();
     const CocoResult result = evaluate_coco(truths_, detections_, options);
-    std::vector<Metric> metrics;
-    for (size_t i = 0; i < kCocoNumbers.size(); ++i) metrics.push_back({kCocoNumbers[i], result.numbers[i]});
-    for (size_t k = 0; k < class_names_.size(); ++k) metrics.push_back({"AP/" + class_names_[k], result.class_ap[k]});
-    for (size_t k = 0; k < class_names_.size(); ++k)
-      metrics.push_back({"AP50/" + class_names_[k], result.class_ap50[k]});
+    std::vector<Metric> metrics = coco_metrics(result, class_names_);
+    for (const auto& part : {operating_metrics(result, class_names_), group_metrics(result, groups_)}) {
+      metrics.insert(metrics.end(), part.begin(), part.end());
+    }
     return metrics;
   }
 
@@ -141,6 +142,7 @@ class BatchEvaluator : public Evaluator {
   }
 
   std::vector<std::string> class_names_;
+  std::vector<ClassGroup> groups_;
   std::unordered_set<int64_t> images_;
   std::vector<CocoTruth> truths_;
   std::vector<CocoDetection> detections_;
@@ -148,8 +150,8 @@ class BatchEvaluator : public Evaluator {
 
 }  // namespace
 
-std::unique_ptr<Evaluator> make_coco_evaluator(std::vector<std::string> class_names) {
-  return std::make_unique<BatchEvaluator>(std::move(class_names));
+std::unique_ptr<Evaluator> make_coco_evaluator(std::vector<std::string> class_names, std::vector<ClassGroup> groups) {
+  return std::make_unique<BatchEvaluator>(std::move(class_names), std::move(groups));
 }
 
 }  // namespace moe

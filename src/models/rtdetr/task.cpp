@@ -3,12 +3,14 @@
 #include <ATen/ATen.h>
 #include <torch/nn/module.h>
 
+#include <algorithm>
 #include <deque>
 
 #include "base/error.h"
 #include "eval/coco.h"
 #include "models/rtdetr/draw.h"
 #include "models/rtdetr/losses.h"
+#include "models/rtdetr/names.h"
 #include "models/rtdetr/network.h"
 #include "models/rtdetr/postprocess.h"
 #include "models/rtdetr/summary.h"
@@ -158,7 +160,9 @@ class RtdetrTask : public Task {
     return out;
   }
 
-  std::unique_ptr<Evaluator> evaluator() const override { return make_coco_evaluator(options_.classes); }
+  std::unique_ptr<Evaluator> evaluator() const override {
+    return make_coco_evaluator(options_.classes, class_groups());
+  }
   torch::nn::Module& network() override { return *network_; }
   std::vector<RoutingStats*> routing() override {
     std::vector<RoutingStats*> out;
@@ -169,6 +173,14 @@ class RtdetrTask : public Task {
   std::string summary() const override { return summary_text(options_, *network_); }
   at::Tensor draw(const Batch& batch, const Batch& prediction, int64_t index, double min_score) const override {
     return draw_detections(batch, prediction, index, min_score, options_.classes);
+  }
+
+  std::vector<TensorParts> other_names(const std::string& name) const override { return rtdetr::other_names(name); }
+  bool is_redundant(const std::string& name) const override { return rtdetr::is_redundant(name); }
+  bool is_head(const std::string& name) const override { return rtdetr::is_head(name); }
+  std::vector<std::string> export_formats() const override { return {"transformers"}; }
+  ExportedModel export_as(const std::string&, const NamedTensors& weights) const override {
+    return export_to_transformers(options_, weights);
   }
 
  private:
@@ -196,6 +208,16 @@ class RtdetrTask : public Task {
       }
     }
     return counts;
+  }
+
+  // Of the experts, where they stand for classes and one of them for several.
+  std::vector<ClassGroup> class_groups() const {
+    const bool taught = options_.mixture || options_.router_loss.class_guided > 0;
+    const ExpertGroups& groups = options_.mixture ? options_.groups : options_.class_groups;
+    std::vector<ClassGroup> out;
+    for (int64_t e = 0; taught && e < groups.size(); ++e) out.push_back({groups.names[e], groups.classes[e]});
+    const bool single = std::ranges::all_of(out, [](const ClassGroup& group) { return group.classes.size() == 1; });
+    return single ? std::vector<ClassGroup>() : out;
   }
 
   // Only experts that are taught a group of classes have its name.

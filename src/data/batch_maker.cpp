@@ -52,7 +52,8 @@ void BatchMaker::add_sample(const EpochPlan& plan, int64_t place, std::vector<Ba
   int64_t index = plan.order[static_cast<size_t>(place)];
   for (int attempt = 0;; ++attempt) {
     try {
-      samples.push_back(source_->load(index, Rng(options_.seed, "augment", epoch, static_cast<uint64_t>(index))));
+      const Rng rng(options_.seed, "augment", epoch, static_cast<uint64_t>(index));
+      samples.push_back(source_->load_in(plan.epoch, index, rng));
       return;
     } catch (const Error& error) {
       if (!is_broken_file(error)) throw;
@@ -73,7 +74,11 @@ MadeBatch BatchMaker::make(const EpochPlan& plan, int64_t batch) const {
     const int64_t last = std::min(first + options_.batch_size, source_->size());
     std::vector<Batch> samples;
     for (int64_t place = first; place < last; ++place) add_sample(plan, place, samples, made);
-    if (!samples.empty()) made.batch = collate(spec_, samples);
+    if (!samples.empty()) {
+      made.batch = collate(spec_, samples);
+      const auto epoch = static_cast<uint64_t>(plan.epoch);
+      source_->finish(made.batch, plan.epoch, Rng(options_.seed, "batch", epoch, static_cast<uint64_t>(batch)));
+    }
     made.samples = static_cast<int64_t>(samples.size());
   } catch (...) {
     made.error = std::current_exception();

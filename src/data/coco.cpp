@@ -1,7 +1,9 @@
 // COCO json for boxes. Masks are skipped while parsing: only bbox, area and iscrowd of an annotation are used.
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "base/files.h"
 #include "data/detection_set.h"
@@ -22,6 +24,15 @@ Categories read_categories(const JsonNode& list) {
   return categories;
 }
 
+// Ids that do not count from 0 are the commonest slip between programs.
+std::string describe_ids(const Categories& categories) {
+  if (categories.empty()) return "no categories";
+  const int64_t count = static_cast<int64_t>(categories.size()), first = categories.begin()->first;
+  const bool dense = categories.rbegin()->first == first + count - 1;
+  return text(count, " categories with ids ", first, " to ", categories.rbegin()->first, dense ? "" : " with holes",
+              "; labels count from 0 in their order");
+}
+
 std::vector<std::string> class_list(const Config& config, const Categories& categories) {
   std::vector<std::string> names = config.texts("data.classes");
   if (!names.empty()) return names;
@@ -32,17 +43,30 @@ std::vector<std::string> class_list(const Config& config, const Categories& cate
 struct Pictures {
   std::vector<PictureRecord> records;  // by rising id
   std::unordered_map<int64_t, size_t> index_of_id;
+  std::unordered_set<int64_t> excluded;  // ids of pictures that are left out
+  std::set<std::string> left_out;        // their names
 };
 
-Pictures read_pictures(const JsonNode& list, const std::string& folder) {
+void read_picture(const JsonNode& item, const SplitPlace& place, Pictures& out) {
+  PictureRecord picture;
+  picture.name = join_path(place.images, item.member("file_name").text());
+  picture.path = join_path(place.root, picture.name);
+  picture.id = item.member("id").integer();
+  if (place.excluded.count(picture.name) > 0) {
+    out.excluded.insert(picture.id);
+    out.left_out.insert(picture.name);
+    return;
+  }
+  if (item.has("width")) picture.width = item.member("width").integer();
+  if (item.has("height")) picture.height = item.member("height").integer();
+  if (!out.index_of_id.emplace(picture.id, 0).second) item.member("id").fail("an image id of its own");
+  out.records.push_back(std::move(picture));
+}
+
+Pictures read_pictures(const JsonNode& list, const SplitPlace& place) {
   Pictures out;
   for (size_t i = 0; i < list.size(); ++i) {
-    const JsonNode item = list.at(i);
-    PictureRecord picture{join_path(folder, item.member("file_name").text()), item.member("id").integer()};
-    if (item.has("width")) picture.width = item.member("width").integer();
-    if (item.has("height")) picture.height = item.member("height").integer();
-    if (!out.index_of_id.emplace(picture.id, 0).second) item.member("id").fail("an image id of its own");
-    out.records.push_back(std::move(picture));
+    attempt(place.findings, "label", "", [&] { read_picture(list.at(i), place, out); });
   }
   std::sort(out.records.begin(), out.records.end(), [](const auto& a, const auto& b) { return a.id < b.id; });
   for (size_t i = 0; i < out.records.size(); ++i) out.index_of_id[out.records[i].id] = i;
@@ -63,35 +87,44 @@ ObjectRecord read_annotation(const JsonNode& item, int64_t id, const TypeMeaning
 
 class AnnotationReader {
  public:
-  AnnotationReader(const ClassTable& table, const Categories& categories, Pictures& pictures)
-      : table_(table), categories_(categories), pictures_(pictures) {}
+  AnnotationReader(const ClassTable& table, const Categories& categories, Pictures& pictures, Findings* findings)
+      : table_(table), categories_(categories), pictures_(pictures), findings_(findings) {}
 
   void read(const JsonNode& item, size_t index) {
     const JsonNode image = item.member("image_id");
+    if (pictures_.excluded.count(image.integer()) > 0) return;
     const auto picture = pictures_.index_of_id.find(image.integer());
     if (picture == pictures_.index_of_id.end()) image.fail("the id of one of the images");
-    const TypeMeaning meaning = meaning_of(item.member("category_id"));
-    // Files without ids exist; the reference evaluator would number them in this order.
-    const int64_t id = item.has("id") ? item.member("id").integer() : static_cast<int64_t>(index) + 1;
-    zero_ids_ += id == 0;
-    if (meaning.kind == TypeMeaning::Kind::drop) return;
-    pictures_.records[picture->second].objects.push_back(read_annotation(item, id, meaning));
+    PictureRecord& record = pictures_.records[picture->second];
+    attempt(findings_, "label", record.name, [&] { read_object(item, index, record); });
   }
 
   int64_t zero_ids() const { return zero_ids_; }
 
  private:
-  TypeMeaning meaning_of(const JsonNode& category) const {
+  void read_object(const JsonNode& item, size_t index, PictureRecord& picture) {
+    const std::optional<TypeMeaning> meaning = meaning_of(item.member("category_id"));
+    // Files without ids exist; the reference evaluator would number them in this order.
+    const int64_t id = item.has("id") ? item.member("id").integer() : static_cast<int64_t>(index) + 1;
+    zero_ids_ += id == 0;
+    if (!meaning || meaning->kind == TypeMeaning::Kind::drop) return;
+    picture.objects.push_back(read_annotation(item, id, *meaning));
+  }
+
+  // Nothing: a check has noted that the category has no meaning.
+  std::optional<TypeMeaning> meaning_of(const JsonNode& category) const {
     const auto found = categories_.find(category.integer());
     if (found == categories_.end()) category.fail("the id of one of the categories");
     const auto meaning = table_.find(found->second);
-    if (!meaning) category.fail(text(table_.expected(), " for the category ", quote(found->second)));
-    return *meaning;
+    if (!meaning && findings_) ++findings_->unmapped[found->second];
+    if (!meaning && !findings_) category.fail(text(table_.expected(), " for the category ", quote(found->second)));
+    return meaning;
   }
 
   const ClassTable& table_;
   const Categories& categories_;
   Pictures& pictures_;
+  Findings* findings_;
   int64_t zero_ids_ = 0;
 };
 
@@ -102,11 +135,14 @@ DetectionSet read_coco(const Config& config, const SplitPlace& place) {
   const JsonFile file(path, {"segmentation", "licenses", "info"});
   const Categories categories = read_categories(file.root().member("categories"));
   const ClassTable table(config, class_list(config, categories), {});
-  Pictures pictures = read_pictures(file.root().member("images"), join_path(place.root, place.images));
-  AnnotationReader reader(table, categories, pictures);
+  Pictures pictures = read_pictures(file.root().member("images"), place);
+  AnnotationReader reader(table, categories, pictures, place.findings);
   const JsonNode annotations = file.root().member("annotations");
-  for (size_t i = 0; i < annotations.size(); ++i) reader.read(annotations.at(i), i);
-  DetectionSet set{table.classes(), std::move(pictures.records), {}};
+  for (size_t i = 0; i < annotations.size(); ++i) {
+    attempt(place.findings, "label", "", [&] { reader.read(annotations.at(i), i); });
+  }
+  DetectionSet set{table.classes(), std::move(pictures.records), {}, std::move(pictures.left_out)};
+  if (place.findings) set.notes.push_back({MOE_LOG_INFO, path + ": " + describe_ids(categories)});
   if (reader.zero_ids() > 0) {
     set.notes.push_back({MOE_LOG_WARNING, text(path, ": ", reader.zero_ids(),
                                                " annotations have the id 0, which pycocotools never counts as found")});

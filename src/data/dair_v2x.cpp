@@ -73,15 +73,18 @@ ObjectRecord read_object(const JsonNode& object, const TypeMeaning& meaning, int
   return {x, y, width, height, width * height, meaning.label, id, ignored};
 }
 
-std::vector<ObjectRecord> read_labels(const std::string& path, const ClassTable& table, int64_t& next_id) {
+std::vector<ObjectRecord> read_labels(const std::string& path, const ClassTable& table, Findings* findings,
+                                      int64_t& next_id) {
   const JsonFile file(path);
   const JsonNode list = file.root();
   std::vector<ObjectRecord> objects;
   for (size_t i = 0; i < list.size(); ++i) {
     const JsonNode type = list.at(i).member("type");
     const auto meaning = table.find(type.text());
-    if (!meaning) type.fail(table.expected());
-    if (meaning->kind != TypeMeaning::Kind::drop) objects.push_back(read_object(list.at(i), *meaning, next_id++));
+    if (!meaning && findings) ++findings->unmapped[type.text()];
+    if (!meaning && !findings) type.fail(table.expected());
+    const bool kept = meaning && meaning->kind != TypeMeaning::Kind::drop;
+    if (kept) objects.push_back(read_object(list.at(i), *meaning, next_id++));
   }
   return objects;
 }
@@ -90,8 +93,17 @@ const Entry& find_entry(const Entries& entries, const JsonNode& id, const SplitP
   const auto found = entries.find(id.text());
   if (found == entries.end()) id.fail("a file stem of data_info.json");
   const std::string image = join_path(place.root, found->second.image);
-  if (!exists(image)) id.fail(text("the id of a picture that exists (", image, " does not)"));
+  const bool absent = !place.findings && !exists(image);  // a check looks at the files itself
+  if (absent) id.fail(text("the id of a picture that exists (", image, " does not)"));
   return found->second;
+}
+
+// The name under which data.exclude lists the picture: its path or its id; nullptr: it does not.
+const std::string* excluded_name(const SplitPlace& place, const Entries& entries, const std::string& stem) {
+  auto name = place.excluded.find(stem);
+  const auto entry = entries.find(stem);
+  if (name == place.excluded.end() && entry != entries.end()) name = place.excluded.find(entry->second.image);
+  return name == place.excluded.end() ? nullptr : &*name;
 }
 
 // "000012" -> 12; a number of more than 18 digits may not fit.
@@ -131,12 +143,20 @@ DetectionSet read_dair_v2x(const Config& config, const SplitPlace& place) {
   std::unordered_set<std::string> seen;
   int64_t next_id = 1;
   for (size_t i = 0; i < ids.size(); ++i) {
-    if (!seen.insert(ids.at(i).text()).second) ids.at(i).fail("every id of the split once");
-    const Entry& entry = find_entry(entries, ids.at(i), place);
-    PictureRecord picture;
-    picture.path = join_path(place.root, entry.image);
-    picture.objects = read_labels(label_file(place, ids.at(i).text(), entry), table, next_id);
-    set.pictures.push_back(std::move(picture));
+    const std::string stem = ids.at(i).text();
+    if (const std::string* name = excluded_name(place, entries, stem)) {
+      set.left_out.insert(*name);
+      continue;
+    }
+    attempt(place.findings, "label", stem, [&] {
+      if (!seen.insert(stem).second) ids.at(i).fail("every id of the split once");
+      const Entry& entry = find_entry(entries, ids.at(i), place);
+      PictureRecord picture;
+      picture.name = entry.image;
+      picture.path = join_path(place.root, entry.image);
+      picture.objects = read_labels(label_file(place, stem, entry), table, place.findings, next_id);
+      set.pictures.push_back(std::move(picture));
+    });
   }
   set_image_ids(set.pictures);
   return set;

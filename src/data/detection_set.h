@@ -3,10 +3,12 @@
 #pragma once
 
 #include <cstdint>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "data/class_table.h"
+#include "data/findings.h"
 #include "data/source.h"
 
 namespace moe {
@@ -25,27 +27,37 @@ struct PictureRecord {
   int64_t id = 0;
   int64_t width = 0, height = 0;  // as the annotation file says; 0: it does not
   std::vector<ObjectRecord> objects;
+  std::string name;  // as data.exclude names it: relative to the split's root
 };
 
 struct DetectionSet {
   std::vector<std::string> classes;
   std::vector<PictureRecord> pictures;
   std::vector<Note> notes;
+  std::set<std::string> left_out = {};  // of SplitPlace::excluded, those that the split has
 };
 
 // Where a split lies. Relative names are relative to the root.
 struct SplitPlace {
   std::string root;
-  std::string split;        // DAIR: the name inside split_data.json
-  std::string split_file;   // DAIR: "" for split_data.json or metadata/split_data.json
-  std::string annotations;  // COCO: the json file
-  std::string images;       // COCO: the folder of the pictures
+  std::string split;                    // DAIR: the name inside split_data.json
+  std::string split_file;               // DAIR: "" for split_data.json or metadata/split_data.json
+  std::string annotations;              // COCO: the json file
+  std::string images;                   // COCO: the folder of the pictures
+  std::set<std::string> excluded = {};  // pictures to leave out, with all that belongs to them (data.exclude)
+  Findings* findings = nullptr;         // of a check; nullptr: the first wrong record is an error
 };
+
+// As the `data.` section says of "train" or "val".
+SplitPlace split_place(const Config& config, const std::string& split);
+DetectionSet read_detection_set(const Config& config, const SplitPlace& place);
 
 // DAIR-V2X-I (AIR-THU/DAIR-V2X): data_info.json, label/camera/*.json, split_data.json keyed by file stem; in the root
 // or in metadata/ and annotations/camera/.
+// In data.exclude a picture is named by image_path, or by its id.
 DetectionSet read_dair_v2x(const Config& config, const SplitPlace& place);
-// COCO json (cocodataset/cocoapi). Category ids may have holes.
+// COCO json (cocodataset/cocoapi). Category ids may have holes. In data.exclude: file_name below the folder of the
+// pictures.
 DetectionSet read_coco(const Config& config, const SplitPlace& place);
 
 }  // namespace moe

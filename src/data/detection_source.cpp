@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/error.h"
 #include "tensor/truth_fields.h"
@@ -153,14 +154,14 @@ void DetectionSource::add_truth(Batch& batch, const std::vector<ObjectRecord>& o
   batch.set("gt_ids", integers(ids));
 }
 
-Batch DetectionSource::load(int64_t index, Rng rng) const {
+Batch DetectionSource::load_in(int64_t epoch, int64_t index, Rng rng) const {
   const PictureRecord& picture = record(index);
   LabelledImage sample = with_targets(read_picture(index), picture.objects);
   note_unusable(index, sample.image);
   Batch batch;
   batch.set("image_ids", at::scalar_tensor(picture.id, at::kLong));
   batch.set("sizes", integers({sample.image.height, sample.image.width}));
-  if (options_.augment) augment(sample, rng);
+  if (options_.augment && strong(epoch)) augment(sample, rng);
   const InputTransform transform({sample.image.height, sample.image.width}, options_.input, options_.fit);
   const bool mirrored = options_.augment && rng.child("flip").chance(options_.flip);
   for (CornerBox& box : sample.boxes) {
@@ -175,6 +176,24 @@ Batch DetectionSource::load(int64_t index, Rng rng) const {
   }
   if (options_.truth) add_truth(batch, picture.objects);
   return batch;
+}
+
+// A batch's pictures all get one other size, by their nearest pixels, as RT-DETR's collate function does
+// (lyuwenyu/RT-DETR, rtdetrv2_pytorch/src/data/dataloader.py). Boxes are shares of the input and stay.
+void DetectionSource::finish(Batch& batch, int64_t epoch, Rng rng) const {
+  if (!options_.augment || options_.scales.empty() || !strong(epoch)) return;
+  const double scale = options_.scales[static_cast<size_t>(rng.below(static_cast<int64_t>(options_.scales.size())))];
+  const auto scaled = [&](int64_t side) {
+    constexpr int64_t step = 32;  // the coarsest stride
+    return std::max(step, step * std::llround(static_cast<double>(side) * scale / static_cast<double>(step)));
+  };
+  const int64_t height = scaled(options_.input.height), width = scaled(options_.input.width);
+  const bool same = scale == 1 || (height == options_.input.height && width == options_.input.width);
+  if (same) return;
+  batch.set("images", at::upsample_nearest2d(batch.get("images"), {height, width}));
+  const double x = static_cast<double>(width) / static_cast<double>(options_.input.width);
+  const double y = static_cast<double>(height) / static_cast<double>(options_.input.height);
+  batch.set("frames", batch.get("frames") * at::tensor({x, y, x, y}, at::kFloat));
 }
 
 }  // namespace moe

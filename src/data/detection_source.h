@@ -25,6 +25,8 @@ struct DetectionOptions {
   bool truth = false;    // the gt_ fields
   bool augment = false;
   double flip = 0, photometric = 0, zoom_out = 0, zoom_max = 4, iou_crop = 0;  // probabilities; zoom_max a factor
+  std::vector<double> scales;  // of a batch's input, one drawn for each; none: 1
+  int64_t strong_epochs = 0;   // epochs with photometric, zoom_out, iou_crop and scales; 0: all
   int64_t cache_bytes = 0;  // decoded pictures kept in memory; 0: none
 };
 
@@ -47,7 +49,9 @@ class DetectionSource : public Source {
 
   int64_t size() const override { return static_cast<int64_t>(set_.pictures.size()); }
   BatchSpec spec() const override;
-  Batch load(int64_t index, Rng rng) const override;
+  Batch load(int64_t index, Rng rng) const override { return load_in(0, index, rng); }
+  Batch load_in(int64_t epoch, int64_t index, Rng rng) const override;
+  void finish(Batch& batch, int64_t epoch, Rng rng) const override;
   std::string file_name(int64_t index) const override;
   int64_t image_id(int64_t index) const override;
   std::vector<std::string> class_names() const override { return set_.classes; }
@@ -55,6 +59,7 @@ class DetectionSource : public Source {
 
  private:
   const PictureRecord& record(int64_t index) const;
+  bool strong(int64_t epoch) const { return options_.strong_epochs == 0 || epoch < options_.strong_epochs; }
   Image read_picture(int64_t index) const;
   void augment(LabelledImage& sample, const Rng& rng) const;
   void add_truth(Batch& batch, const std::vector<ObjectRecord>& objects) const;

@@ -4,13 +4,14 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "data/detection_source.h"
+#include "data/exclude_list.h"
 #include "data/labelled_source.h"
 
 namespace moe {
 
 static constexpr int64_t kMegabyte = 1'000'000;
 
-static SplitPlace split_place(const Config& config, const std::string& split) {
+SplitPlace split_place(const Config& config, const std::string& split) {
   const std::string section = "data." + split + ".";
   SplitPlace place;
   place.root = config.text(section + "root");
@@ -25,16 +26,28 @@ static SplitPlace split_place(const Config& config, const std::string& split) {
   place.split_file = config.text("data.split_file");
   place.annotations = config.text(section + "annotations");
   place.images = config.text(section + "images");
+  if (!config.text("data.exclude").empty()) place.excluded = ExcludeList(config.text("data.exclude")).pictures(split);
   return place;
+}
+
+DetectionSet read_detection_set(const Config& config, const SplitPlace& place) {
+  return config.text("data.format") == "dair_v2x_i" ? read_dair_v2x(config, place) : read_coco(config, place);
 }
 
 static DetectionSet read_set(const Config& config, const std::string& split) {
   const SplitPlace place = split_place(config, split);
-  if (config.text("data.format") == "dair_v2x_i") return read_dair_v2x(config, place);
-  if (place.annotations.empty()) {
+  if (config.text("data.format") == "coco" && place.annotations.empty()) {
     config.fail_at("data." + split + ".annotations", "expected the COCO json of the split, got none");
   }
-  return read_coco(config, place);
+  DetectionSet set = read_detection_set(config, place);
+  if (place.excluded.empty()) return set;
+  set.notes.push_back({MOE_LOG_INFO, text("data.exclude: ", set.left_out.size(), " pictures left out of ", split)});
+  for (const std::string& name : place.excluded) {
+    if (set.left_out.count(name) > 0) continue;
+    set.notes.push_back({MOE_LOG_WARNING, text(config.text("data.exclude"), ": expected a picture of the split ", split,
+                                               ", got ", quote(name))});
+  }
+  return set;
 }
 
 // The same pictures for the same seed, in their old order.
@@ -91,6 +104,8 @@ static void read_augmentation(const Config& config, DetectionOptions& options) {
   options.zoom_out = config.number("data.augment.zoom_out");
   options.zoom_max = config.number("data.augment.zoom_max");
   options.iou_crop = config.number("data.augment.iou_crop");
+  options.scales = config.numbers("data.augment.scales");
+  options.strong_epochs = config.integer("data.augment.strong_epochs");
 }
 
 std::unique_ptr<Source> open_source(const Config& config, const std::string& split) {

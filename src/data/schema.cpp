@@ -28,6 +28,8 @@ static Schema place_keys() {
        "Relative to the root. coco: folder of the pictures; idx: file of the pictures, empty: t10k-images-idx3-ubyte."},
       {"data.val.labels", text, "", "",
        "idx: file of the labels, relative to the root; empty: t10k-labels-idx1-ubyte."},
+      {"data.exclude", text, "", "",
+       "dair_v2x_i, coco: file that lists pictures to leave out, as `moe data check` writes it; empty: none."},
       {"data.subset", integer, "0", ">= 0", "Training pictures used, drawn by seed; 0: all."},
   };
 }
@@ -64,6 +66,11 @@ static Schema input_keys() {
        "Probability of placing the picture on a larger black canvas."},
       {"data.augment.zoom_max", number, "4", ">= 1, <= 16", "Largest side of that canvas, in sides of the picture."},
       {"data.augment.iou_crop", number, "0", ">= 0, <= 1", "Probability of cutting out a part around objects."},
+      {"data.augment.scales", numbers, "[]", "> 0, <= 4",
+       "Factors on data.size, of which one is drawn for each training batch; sides become multiples of 32. []: always "
+       "data.size. RT-DETR: [0.75, 0.8, 0.85, 0.9, 0.95, 1, 1, 1, 1.05, 1.1, 1.15, 1.2, 1.25]."},
+      {"data.augment.strong_epochs", integer, "0", ">= 0",
+       "Epochs with photometric, zoom_out, iou_crop and scales; those after them train on plain pictures. 0: all."},
       {"data.workers", integer, "1", ">= 0, <= 256",
        "Threads that decode; 0: in the training thread. Never changes a result."},
       {"data.prefetch", integer, "2", ">= 1, <= 1024", "Batches decoded ahead."},

@@ -28,6 +28,15 @@ class Source {
   // Sample `index`, decoded, augmented (training) and ready to be collated. Everything random comes from `rng`. Throws
   // an Error that names the file when the sample cannot be read.
   virtual Batch load(int64_t index, Rng rng) const = 0;
+  // The same in a certain epoch (from 0), for sources whose augmentation ends.
+  virtual Batch load_in(int64_t epoch, int64_t index, Rng rng) const {
+    (void)epoch;
+    return load(index, rng);
+  }
+  // After collation: what the samples of a batch share, such as the size of their pictures.
+  virtual void finish(Batch& batch, int64_t epoch, Rng rng) const {
+    (void)batch, (void)epoch, (void)rng;
+  }
   virtual std::string file_name(int64_t index) const = 0;
   virtual int64_t image_id(int64_t index) const = 0;
   virtual std::vector<std::string> class_names() const = 0;

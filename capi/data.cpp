@@ -1,5 +1,6 @@
-// Generated data sets.
+// Generated data sets, and the check of a set.
 #include "buffers.h"
+#include "data/check.h"
 #include "data/synth/traffic.h"
 #include "guard.h"
 #include "handles.h"
@@ -35,5 +36,25 @@ moe_status moe_data_generate(const char* kind, const char* root, const moe_gener
     check(name == "traffic", MOE_ERR_INVALID_ARGUMENT, "kind: expected \"traffic\", got ", quote(name),
           did_you_mean(name, {"traffic"}));
     generate_traffic(folder, traffic_options(read), make_log(read.log_fn, read.log_user));
+  });
+}
+
+static moe_data_report data_report(const DataReport& found) {
+  moe_data_report report = MOE_DATA_REPORT_INIT;
+  report.pictures = found.pictures;
+  report.objects = found.objects;
+  report.problems = found.problems;
+  report.excluded = found.excluded;
+  return report;
+}
+
+moe_status moe_data_check(const moe_config* config, const char* list, moe_log_fn log_fn, void* user,
+                          moe_data_report* out) {
+  return guard([&] {
+    require(config, "config");
+    if (out) require_struct(out, "out");
+    const std::string path(list ? required_text(list, "list") : "");
+    const DataReport found = check_data(config->config, path, make_log(log_fn, user));
+    if (out) write_struct(data_report(found), out);
   });
 }

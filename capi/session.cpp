@@ -7,6 +7,7 @@
 #include "guard.h"
 #include "handles.h"
 #include "image/image.h"
+#include "metrics.h"
 
 using namespace moe;
 using namespace moe::capi;
@@ -47,15 +48,6 @@ static moe_step_info step_info(const StepInfo& step) {
   info.skipped = step.skipped;
   write_terms(step, info);
   return info;
-}
-
-static std::vector<moe_metric> public_metrics(const std::vector<Metric>& metrics) {
-  std::vector<moe_metric> out(metrics.size());
-  for (size_t i = 0; i < metrics.size(); ++i) {
-    write_name(out[i].name, metrics[i].name);
-    out[i].value = metrics[i].value;
-  }
-  return out;
 }
 
 // An evaluation takes minutes: that its numbers fit is known before it begins, from an evaluator that has seen nothing.
@@ -180,6 +172,14 @@ moe_status moe_session_save(moe_session* session, const char* path) {
   return guard([&] {
     require(session, "session");
     session->session->save(std::string(required_text(path, "path")));
+  });
+}
+
+moe_status moe_session_export(moe_session* session, const char* format, const char* path) {
+  return guard([&] {
+    require(session, "session");
+    const std::string name(required_text(format, "format"));
+    session->session->export_weights(name, std::string(required_text(path, "path")));
   });
 }
 

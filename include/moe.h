@@ -144,8 +144,8 @@ MOE_API const char *moe_version_string(void);
 MOE_API int32_t moe_abi_version(void);
 
 /* Writes a JSON object: version, abi, torch (version), cpu_capability, threads, cuda (bool), gemm (which library multiplies
- * matrices of each element type, and why), compiler, tasks (array of names), libraries (name to version). Any thread.
- * Errors: MOE_ERR_BUFFER_TOO_SMALL. Since 0.1 */
+ * matrices of each element type, and why), allocator (whether large blocks are kept between uses), compiler, tasks (array of
+ * names), libraries (name to version). Any thread. Errors: MOE_ERR_BUFFER_TOO_SMALL. Since 0.1 */
 MOE_API moe_status moe_build_info(char *buffer, size_t capacity, size_t *needed);
 
 /* Number of threads for the library's parallel loops and matrix products; process-wide, taken up by every thread at its next
@@ -317,9 +317,10 @@ MOE_API moe_status moe_loader_create_files(const moe_config *config, const char 
 MOE_API moe_status moe_loader_next(moe_loader *loader, moe_batch *batch);
 
 /* Tells `log_fn` of every sample that cannot be read and why (MOE_LOG_WARNING), of odd annotations (MOE_LOG_WARNING) and of what
- * the split holds (MOE_LOG_INFO, one line); at once of what was noted since the loader was made. It is called within this function, moe_loader_next() and moe_session_evaluate() only, never from a worker
- * thread. log_fn: NULL for silence, as at first; broken samples of that time are counted, not told later. user: handed on to it;
- * must live until the loader is freed or has another log. Errors: MOE_ERR_INVALID_ARGUMENT (loader is NULL). Since 0.1 */
+ * the split holds (MOE_LOG_INFO, one line); at once of what was noted since the loader was made. It is called within this
+ * function, moe_loader_next() and moe_session_evaluate() only, never from a worker thread. log_fn: NULL for silence, as at first;
+ * broken samples of that time are counted, not told later. user: handed on to it; must live until the loader is freed or has
+ * another log. Errors: MOE_ERR_INVALID_ARGUMENT (loader is NULL). Since 0.1 */
 MOE_API moe_status moe_loader_set_log(moe_loader *loader, moe_log_fn log_fn, void *user);
 
 /* Samples in the split and batches in one epoch. Each out-pointer may be NULL. Since 0.1 */
@@ -352,6 +353,26 @@ typedef struct moe_generate_options {
  * split_data.json). root: a folder that is created, or an empty one. The same options give the same bytes. options: NULL for the
  * defaults. Errors: MOE_ERR_INVALID_ARGUMENT, MOE_ERR_STATE (the folder is not empty), MOE_ERR_IO. Since 0.1 */
 MOE_API moe_status moe_data_generate(const char *kind, const char *root, const moe_generate_options *options);
+
+/* What moe_data_check() found. */
+typedef struct moe_data_report {
+  uint32_t struct_size;
+  int32_t reserved;
+  int64_t pictures; /* looked at, of both splits */
+  int64_t objects;  /* in them, ignored regions included */
+  int64_t problems; /* 0: a training can use all of it */
+  int64_t excluded; /* pictures in the list */
+} moe_data_report;
+#define MOE_DATA_REPORT_INIT {sizeof(moe_data_report), 0, 0, 0, 0, 0}
+
+/* Looks once through the detection data set that the config names (both splits; data.workers threads): picture files that are
+ * missing, empty, cut short or of another size than annotated, labels that cannot be read, boxes without area or outside the
+ * picture, types without a class, the annotation id 0, and pictures that come twice. Tells `log_fn` a line a problem
+ * (MOE_LOG_WARNING; of many of one kind the first twenty and how many more) and what each split holds (MOE_LOG_INFO).
+ * list: a text file that is written with the pictures to leave out, for the key data.exclude; NULL: none. log_fn, out: may be
+ * NULL. Problems are no error of the call. Errors: MOE_ERR_CONFIG, MOE_ERR_NOT_FOUND (no such folder), MOE_ERR_UNSUPPORTED (not a
+ * detection format), MOE_ERR_IO (list). Since 0.1 */
+MOE_API moe_status moe_data_check(const moe_config *config, const char *list, moe_log_fn log_fn, void *user, moe_data_report *out);
 
 /* ------------------------------------------------------------------------------------------------------------ Sessions
  * A moe_session is a model, its optimizer and its statistics. feed() queues micro-batches; step() computes all of them and
@@ -432,6 +453,16 @@ typedef struct moe_metric {
  * MOE_ERR_UNSUPPORTED (a loader without what the metric needs, such as "train"), MOE_ERR_CANCELLED. Since 0.1 */
 MOE_API moe_status moe_session_evaluate(moe_session *session, moe_loader *loader, moe_metric *metrics, size_t capacity, size_t *count);
 
+/* Evaluates a file of detections against a file of annotations, both in COCO's JSON (boxes): whatever program made them. The twelve
+ * official numbers are those of pycocotools to the last bit; then come AP/CLASS and AP50/CLASS; at IoU 0.50 the best F1 with its
+ * score, precision and recall (F1, F1_score, precision, recall, and the same /CLASS); precision@S, recall@S, F1@S of all classes
+ * together for S = 0.05, 0.10 ... 0.95; empty_images (without annotation) and FP_per_empty_image@S. -1: nothing to evaluate.
+ * log_fn: warnings of what pycocotools passes over, such as detections of unknown categories; may be NULL. capacity and count in
+ * elements; a size query reads the annotations only. Errors: MOE_ERR_NOT_FOUND, MOE_ERR_IO, MOE_ERR_PARSE, MOE_ERR_DATA (a key is
+ * missing, an id is unknown or comes twice: names file and place). Since 0.1 */
+MOE_API moe_status moe_coco_evaluate(const char *annotations, const char *detections, moe_log_fn log_fn, void *user,
+                                     moe_metric *metrics, size_t capacity, size_t *count);
+
 /* Draws sample `index` (0 to B - 1) of `batch` with its predictions and writes a PNG file. min_score: results below it are
  * left out.
  * Errors: MOE_ERR_NOT_FOUND (a tensor or the folder is missing), MOE_ERR_IO, MOE_ERR_UNSUPPORTED. Since 0.1 */
@@ -442,14 +473,23 @@ MOE_API moe_status moe_session_draw(moe_session *session, const moe_batch *batch
  * appears whole or not at all. Errors: MOE_ERR_NOT_FOUND (no such folder), MOE_ERR_IO. Since 0.1 */
 MOE_API moe_status moe_session_save(moe_session *session, const char *path);
 
+/* Writes the weights alone, averaged ones when the session keeps them, for other programs. format: "own" (one safetensors file
+ * `path` with the names of model.summary, which for rtdetr are those of the official rtdetrv2_pytorch) or, for rtdetr without
+ * experts, "transformers" (a folder `path` with model.safetensors, config.json and preprocessor_config.json, which
+ * RTDetrV2ForObjectDetection.from_pretrained opens). Errors: MOE_ERR_INVALID_ARGUMENT (format), MOE_ERR_UNSUPPORTED (names what
+ * the format cannot hold), MOE_ERR_NOT_FOUND (no such folder), MOE_ERR_IO. Since 0.1 */
+MOE_API moe_status moe_session_export(moe_session *session, const char *format, const char *path);
+
 /* Restores what save wrote. On any error the session is unchanged. Errors: MOE_ERR_NOT_FOUND, MOE_ERR_IO, MOE_ERR_DATA
  * (truncated, checksum, another model: names the first tensor that differs), MOE_ERR_VERSION. Since 0.1 */
 MOE_API moe_status moe_session_load(moe_session *session, const char *path);
 
 /* Reads a value as text. Keys: state.step, state.epoch, state.samples, state.digest (64 bits over step, weights, buffers,
  * EMA and optimizer, hex), model.parameters, model.trainable, model.summary (a table), model.classes (names, one a line),
- * optimizer.groups (names, one a line), optimizer.groups.NAME.lr (base rate), optimizer.groups.NAME.weight_decay,
- * optimizer.groups.NAME.parameters (a count), scaler.scale. Errors: MOE_ERR_NOT_FOUND. Since 0.1 */
+ * model.pretrained (what became of every tensor of that file, one a line: "loaded NAME", "mis-shaped NAME: ...", "missing NAME",
+ * "unexpected NAME"), optimizer.groups (names, one a line), optimizer.groups.NAME.lr (base rate),
+ * optimizer.groups.NAME.weight_decay, optimizer.groups.NAME.parameters (a count), scaler.scale. Errors: MOE_ERR_NOT_FOUND.
+ * Since 0.1 */
 MOE_API moe_status moe_session_get(const moe_session *session, const char *key, char *buffer, size_t capacity, size_t *needed);
 
 /* Changes a value while training. Keys: state.epoch, optimizer.groups.NAME.lr (base rate before the schedule's factor, also that
@@ -457,7 +497,8 @@ MOE_API moe_status moe_session_get(const moe_session *session, const char *key, 
 MOE_API moe_status moe_session_set(moe_session *session, const char *key, const char *value);
 
 /* Asks a running step, evaluation or run to stop at the next micro-batch; the call then returns MOE_ERR_CANCELLED with nothing
- * changed. The request is cleared when it was honoured. Any thread, also from a signal handler. Since 0.1 */
+ * changed. The request is cleared when it was honoured: one that comes during the last micro-batch of a call stops the next call.
+ * Any thread, also from a signal handler. Since 0.1 */
 MOE_API moe_status moe_session_request_stop(moe_session *session);
 
 /* Frees the session, with what it has queued. On the session of a run it does nothing. Since 0.1 */
@@ -543,6 +584,11 @@ MOE_API moe_status moe_session_layer_stats(const moe_session *session, int32_t l
 MOE_API moe_status moe_session_class_routing(const moe_session *session, int32_t layer, int32_t window, int64_t *counts,
                                              size_t capacity, size_t *count);
 
+/* Fills `counts` with E x E tokens, row-major and symmetric: how many tokens chose both experts; the diagonal holds each expert's
+ * own tokens. At balance, entry (a, b) is about tokens * k (k - 1) / (E (E - 1)). capacity and count in elements. Since 0.1 */
+MOE_API moe_status moe_session_coactivation(const moe_session *session, int32_t layer, int32_t window, int64_t *counts,
+                                            size_t capacity, size_t *count);
+
 /* Starts MOE_WINDOW_SINCE_RESET anew for every layer. Since 0.1 */
 MOE_API moe_status moe_session_stats_reset(moe_session *session);
 
@@ -568,8 +614,9 @@ typedef struct moe_run_options {
 
 /* Makes or resumes the run in folder `dir`. With an existing run the config must be the one it was made with, except for keys
  * that do not change the result so far (length, early stop, log, checkpoint and evaluation intervals, workers, cache); the
- * message names the first key that differs. options: NULL for the defaults. Errors: MOE_ERR_STATE (folder in use by another
- * process, or against `mode`), MOE_ERR_CONFIG, MOE_ERR_IO, and those of session and loader. Since 0.1 */
+ * message names the first key that differs. Relative paths, also those of the config, are taken from the folder that the process
+ * is in and must go on to be right. options: NULL for the defaults. Errors: MOE_ERR_STATE (folder in use by another process, or
+ * against `mode`), MOE_ERR_CONFIG, MOE_ERR_IO, and those of session and loader. Since 0.1 */
 MOE_API moe_status moe_run_open(const moe_config *config, const char *dir, const moe_run_options *options, moe_run **out);
 
 /* Kinds of event. */
@@ -580,11 +627,6 @@ enum {
   MOE_EVENT_CHECKPOINT = 4, /* a checkpoint was written */
   MOE_EVENT_DONE = 5        /* the training is complete; the next call returns MOE_END */
 };
-
-/* Fills `counts` with E x E tokens, row-major and symmetric: how many tokens chose both experts; the diagonal holds each expert's
- * own tokens. At balance, entry (a, b) is about tokens * k (k - 1) / (E (E - 1)). capacity and count in elements. Since 0.1 */
-MOE_API moe_status moe_session_coactivation(const moe_session *session, int32_t layer, int32_t window, int64_t *counts,
-                                            size_t capacity, size_t *count);
 
 /* What happened. */
 typedef struct moe_run_event {

@@ -132,6 +132,12 @@ static void null_for_sessions(void** state) {
   IS_NULL(moe_session_predict(world.session, world.batch, NULL));
   IS_NULL(moe_session_evaluate(NULL, world.loader, &metric, 1, &count));
   IS_NULL(moe_session_evaluate(world.session, NULL, &metric, 1, &count));
+  IS_NULL(moe_coco_evaluate(NULL, "d.json", NULL, NULL, &metric, 1, &count));
+  IS_NULL(moe_coco_evaluate("a.json", NULL, NULL, NULL, &metric, 1, &count));
+  IS_NULL(moe_data_check(NULL, NULL, NULL, NULL, NULL));
+  IS_NULL(moe_session_export(NULL, "own", "x"));
+  IS_NULL(moe_session_export(world.session, NULL, "x"));
+  IS_NULL(moe_session_export(world.session, "own", NULL));
   IS_NULL(moe_session_draw(NULL, world.batch, world.batch, 0, 0.5, "x.png"));
   IS_NULL(moe_session_draw(world.session, NULL, world.batch, 0, 0.5, "x.png"));
   IS_NULL(moe_session_draw(world.session, world.batch, NULL, 0, 0.5, "x.png"));

@@ -19,8 +19,8 @@ typedef struct command {
   int (*run)(const struct command* self, int argc, char** argv); /* argv[0] is the name; returns an exit code */
 } command;
 
-extern const command command_train, command_eval, command_predict, command_experts, command_config, command_data,
-    command_info;
+extern const command command_train, command_eval, command_predict, command_experts, command_export, command_config,
+    command_data, command_info;
 
 /* ------------------------------------------------------------------------------------------------------------- Errors
  */

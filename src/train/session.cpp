@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "base/clock.h"
+#include "cuda/library.h"
 #include "nn/layers.h"
 #include "tensor/scope.h"
 #include "train/patterns.h"
@@ -28,12 +29,20 @@ static const TaskEntry& task_entry(const std::string& name) {
   fail(MOE_ERR_INTERNAL, "task: ", quote(name), " has a schema but no factory");
 }
 
+// The models call the CPU's functions: a GPU that could be used does not change that.
+static void require_cpu(const Config& config) {
+  if (config.text("device") == "cpu") return;
+  const std::string problem = cuda::device_problem();
+  config.fail_at("device",
+                 "expected cpu, got cuda: " +
+                     (problem.empty() ? "the GPU is usable, but this version trains on the CPU only" : problem));
+}
+
 Session::Session(Config config, Log log) : Session(std::move(config), std::move(log), nullptr) {}
 
 Session::Session(Config config, Log log, const std::vector<std::string>* pretrained)
     : config_(std::move(config)), log_(std::move(log)), seed_(static_cast<uint64_t>(config_.integer("seed"))) {
-  if (config_.text("device") != "cpu")
-    config_.fail_at("device", "expected cpu, got cuda: this build of libmoe has no CUDA library");
+  require_cpu(config_);
   task_ = task_entry(config_.task()).create(config_);
   routing_ = task_->routing();
   amp_ = amp_type(config_);

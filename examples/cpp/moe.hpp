@@ -190,10 +190,9 @@ class Loader : public Handle<moe_loader, moe_loader_free> {
   // Broken samples, odd annotations and what the split holds; an empty function for silence.
   void on_log(Log log) {
     auto sink = std::make_unique<detail::LogSink>(std::move(log));
-    const moe_status status = call(moe_loader_set_log, sink->function(), static_cast<void*>(sink.get()));
+    check(call(moe_loader_set_log, sink->function(), static_cast<void*>(sink.get())));
     adopt(std::move(sink));
     rethrow();
-    check(status);
   }
   std::int64_t samples() const { return value(std::int64_t{0}, samples_of); }
   std::int64_t batches() const { return value(std::int64_t{0}, moe_loader_size, nullptr); }

@@ -84,13 +84,11 @@ func (l *Loader) Epoch() iter.Seq2[*Batch, error] {
 // what was noted since the loader was made. nil for silence, as at first.
 func (l *Loader) SetLog(log LogFunc) error {
 	next := newLogger(log)
-	var last *logger
+	last := next // what the library does not hold in the end
 	err := call(func() C.moe_status {
 		status := C.moe_go_loader_set_log(l.c(), next.handle())
 		if status == C.MOE_OK {
 			l.h.log, last = next, l.h.log
-		} else {
-			last = next
 		}
 		return status
 	}, l.handle())

@@ -25,7 +25,7 @@ log_user(log::LogLines) = pointer_from_objref(log)
 function tell(log::LogLines)
     lines = copy(log.lines)
     empty!(log.lines)
-    foreach(((level, line),) -> log.f(LEVELS[level], line), lines)
+    foreach(((level, line),) -> log.f(get(LEVELS, level, level), line), lines)
 end
 
 const LEVELS = Dict(MOE_LOG_DEBUG => :debug, MOE_LOG_INFO => :info, MOE_LOG_WARNING => :warn, MOE_LOG_ERROR => :error)

@@ -27,7 +27,7 @@ function next!(run::Run)
     found = zeroed(moe_run_event)
     call(() -> moe_run_next(run.handle.ptr, found), run.handle) || return nothing
     c = found[]
-    return (kind = EVENT_KINDS[c.kind], epoch = c.epoch, epochs = c.epochs, step = c.step, steps = c.steps, loss = c.loss,
+    return (kind = get(EVENT_KINDS, c.kind, c.kind), epoch = c.epoch, epochs = c.epochs, step = c.step, steps = c.steps, loss = c.loss,
         metric = c.metric, images_per_second = c.images_per_second, load_seconds = c.load_seconds, step_seconds = c.step_seconds,
         seconds_left = c.seconds_left, text = text_of(c.text))
 end

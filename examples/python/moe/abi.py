@@ -88,6 +88,11 @@ class EventKind(enum.IntEnum):
     DONE = 5
 
 
+def known(enumeration, number):
+    """The constant of that number; the number itself where a newer library has more of them."""
+    return next((constant for constant in enumeration if constant == number), number)
+
+
 # Prefix in moe.h of each enumeration; Status and Dtype have none of their own.
 ENUMS = {"MOE_DEVICE_": Device, "MOE_DUMP_": Dump, "MOE_LOG_": LogLevel, "MOE_WINDOW_": Window, "MOE_RUN_": Mode,
          "MOE_EVENT_": EventKind, "MOE_": (Status, Dtype)}

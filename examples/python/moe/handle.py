@@ -8,7 +8,7 @@ import queue
 import threading
 import weakref
 
-from .abi import LogLevel, moe_log_fn
+from .abi import LogLevel, known, moe_log_fn
 from .errors import StateError
 
 
@@ -23,7 +23,7 @@ class Log:
 
     def _receive(self, level, message, user):
         try:
-            self.function(LogLevel(level), message.decode("utf-8", "replace"))
+            self.function(known(LogLevel, level), message.decode("utf-8", "replace"))
         except BaseException as error:  # also KeyboardInterrupt
             self.error = self.error or error
 

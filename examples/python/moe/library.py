@@ -9,7 +9,7 @@ import os
 import sys
 
 from . import abi
-from .errors import make_error
+from .errors import Error, make_error
 
 INSTALLED_NAME = f"libmoe.so.{abi.ABI}"
 
@@ -75,7 +75,11 @@ def _check_torch(library, path):
     imported = _foreign_torch()
     if imported is None:
         return
-    built = json.loads(text_of(library.moe_build_info))["torch"].split("+")[0]
+    try:
+        built = json.loads(text_of(library.moe_build_info))["torch"].split("+")[0]
+    except Error as error:  # it has found the other LibTorch itself
+        raise ImportError(f"moe: expected a library that works beside torch {imported}, got from {path}: {error}",
+                          name="moe", path=path) from None
     if built != imported:
         raise ImportError(f"moe: expected torch {built}, which {path} is built with, got {imported} imported in this "
                           "process; use them in separate processes", name="moe", path=path)

@@ -2,7 +2,7 @@
 import contextlib
 import ctypes
 
-from .abi import EventKind, Mode, Status, moe_run_event, moe_run_options
+from .abi import EventKind, Mode, Status, known, moe_run_event, moe_run_options
 from .errors import Error
 from .handle import Log, StoppableHandle, call
 from .library import library, utf8
@@ -47,7 +47,7 @@ class Run(StoppableHandle):
         event = moe_run_event()
         if call(library.moe_run_next, self, ctypes.byref(event), stop=self.request_stop) == Status.END:
             raise StopIteration
-        return record(Event, event, kind=EventKind(event.kind))
+        return record(Event, event, kind=known(EventKind, event.kind))
 
     @property
     def session(self):

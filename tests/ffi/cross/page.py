@@ -38,9 +38,9 @@ def write_rust(tree, folder):
 
 
 def write_go(tree, folder):
-    (folder / "go.mod").write_text("module first\n\ngo 1.23\n\nrequire example.org/moe v0.1.0\n\n"
-                                   f"replace example.org/moe v0.1.0 => {tree.source}/examples/go\n", encoding="utf-8")
-    return ["go", "run", "."]
+    (folder / "go.mod").write_text("module first\n\ngo 1.23\n", encoding="utf-8")
+    install = re.search(r"`(go mod edit [^`]*)`", (tree.source / "docs/bindings.md").read_text(encoding="utf-8"))[1]
+    return ["sh", "-ec", f"{install.replace('/path/to/libmoe', str(tree.source))}\ngo run ."]
 
 
 # Fence of the block -> file that is written, the tool it takes, the command.

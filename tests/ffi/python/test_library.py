@@ -9,6 +9,7 @@ from support import TestCase, run_python
 from moe import abi
 
 IMPORT = "import moe; print(moe.__version__)"
+TORCH = "import sys, types; t = types.ModuleType('torch'); t.__version__ = '2.3.1+cpu'; sys.modules['torch'] = t; "
 
 
 class LibraryTest(TestCase):
@@ -67,9 +68,18 @@ class LibraryTest(TestCase):
         self.assertNotIn("ImportError", out.stderr)
 
     def test_another_torch_in_the_process(self):
-        fake = "import sys, types; t = types.ModuleType('torch'); t.__version__ = '2.3.1+cpu'; sys.modules['torch'] = t; "
-        self.refused("got 2.3.1 imported in this process", os.environ["MOE_LIBRARY"], fake + IMPORT)
-        self.refused("(this process has imported torch 2.3.1)", "/nowhere/libmoe.so", fake + IMPORT)
+        self.refused("got 2.3.1 imported in this process", os.environ["MOE_LIBRARY"], TORCH + IMPORT)
+        self.refused("(this process has imported torch 2.3.1)", "/nowhere/libmoe.so", TORCH + IMPORT)
+
+    def test_a_library_that_has_found_another_torch(self):
+        """Its every call that can fail does."""
+        functions = {name: int(abi.Status.ERR_STATE) for name in abi.FUNCTIONS}
+        path = self.stub({**functions, "moe_abi_version": abi.ABI, "moe_version": abi.VERSION, "moe_last_error": 0})
+        self.refused(f"works beside torch 2.3.1, got from {path}", path, TORCH + IMPORT)
+
+    def test_constants_of_a_newer_library(self):
+        self.assertIs(abi.known(abi.EventKind, 1), abi.EventKind.STEP)
+        self.assertEqual(abi.known(abi.EventKind, 99), 99)
 
     def test_open_handles_at_exit(self):
         """A program that closes nothing ends in good order, also in a thread that is at work."""

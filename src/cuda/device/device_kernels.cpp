@@ -1,5 +1,6 @@
 // libmoe_cuda.so: the kernels on the current stream of their tensors' device, and the function by which libmoe.so gets
 // them. All of it but the grouped products is the code that the host twins run.
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/_grouped_mm.h>
 
 #include <cstring>

@@ -121,7 +121,7 @@ class _Task:
     """A call in the worker thread, for a main thread that waits."""
 
     def __init__(self, work):
-        self.work, self.result, self.error = work, None, None
+        self.work, self.result, self.error, self.over = work, None, None, False
         self.claim, self.running = threading.Lock(), threading.Lock()
         self.running.acquire()
 
@@ -133,6 +133,7 @@ class _Task:
         except BaseException as error:
             self.error = error
         finally:
+            self.over = True
             self.running.release()
 
 
@@ -190,12 +191,11 @@ def _give_up(task, stop):
     """Ends a task in good order after a signal handler raised: the handle is free again when this returns."""
     if task.claim.acquire(blocking=False):
         return  # it had not begun
-    if task.running.acquire(blocking=False):
-        return  # it was over
+    if task.over:
+        return  # the signal came late, perhaps when `running` was ours already
     stop()
-    while True:
+    while not task.over:
         try:
             task.running.acquire()
-            return
         except BaseException:  # a second Ctrl-C: the step at hand is ended all the same
             pass

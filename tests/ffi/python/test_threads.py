@@ -9,6 +9,7 @@ import unittest
 from support import TestCase, run_python, tiny_arrays, tiny_config, tiny_data
 
 import moe
+from moe import handle as handles
 
 
 def long_window(session, micro_batches=400):
@@ -136,6 +137,13 @@ class SignalsTest(TestCase):
             with self.fails(moe.CancelledError, "nothing was changed"):
                 session.step()
             sender.join()
+
+    def test_an_interrupt_when_a_call_is_just_over(self):
+        """The main thread has waited to the end, then the handler raises: nothing is stopped or waited for again."""
+        task = handles._Task(lambda: None)
+        task.run()
+        task.running.acquire()
+        handles._give_up(task, lambda: self.fail("a call that was over was stopped"))
 
     def test_an_interrupt_of_a_run_leaves_a_checkpoint(self):
         config = tiny_config(tiny_data(self.folder()), train__epochs=1000, train__eval_every=1000, train__log_every=1000)

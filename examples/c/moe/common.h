@@ -19,15 +19,15 @@ typedef struct command {
   int (*run)(const struct command* self, int argc, char** argv); /* argv[0] is the name; returns an exit code */
 } command;
 
-extern const command command_train, command_eval, command_predict, command_experts, command_export, command_config,
-    command_data, command_info;
+extern const command command_train, command_eval, command_predict, command_sample, command_experts, command_export,
+    command_config, command_data, command_info;
 
 /* ------------------------------------------------------------------------------------------------------------- Errors
  */
 
-int fail_last(void);                    /* prints the library's last error as `moe: <text>`; EXIT_FAILED */
+int fail_last(void);                      /* prints the library's last error as `moe: <text>`; EXIT_FAILED */
 int fail_last_usage(const command* self); /* the same as a mistake in the call; EXIT_USAGE */
-int fail_text(const char* format, ...); /* the same with an own text */
+int fail_text(const char* format, ...);   /* the same with an own text */
 int fail_usage(const command* self, const char* format,
                ...); /* `moe train: <text> (see moe train --help)`; EXIT_USAGE */
 

@@ -29,9 +29,9 @@ func GenerateData(kind, root string, options GenerateOptions) error {
 	log := newLogger(options.Log)
 	defer log.release()
 	o := C.moe_generate_options{
-		struct_size: C.sizeof_moe_generate_options, train_images: C.int32_t(options.TrainImages),
-		val_images: C.int32_t(options.ValImages), width: C.int32_t(options.Width), height: C.int32_t(options.Height),
-		threads: C.int32_t(options.Threads), seed: C.uint64_t(options.Seed),
+		struct_size: C.sizeof_moe_generate_options, train_images: c32(options.TrainImages),
+		val_images: c32(options.ValImages), width: c32(options.Width), height: c32(options.Height),
+		threads: c32(options.Threads), seed: C.uint64_t(options.Seed),
 	}
 	C.moe_go_set_log(&o.log_fn, &o.log_user, log.handle())
 	return log.join(call(func() C.moe_status { return C.moe_data_generate(cText(kind), cText(root), &o) }))

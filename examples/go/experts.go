@@ -63,7 +63,7 @@ func (s *Session) LayerCount() (int, error) {
 // LayerInfo tells about layer `layer`, 0 to LayerCount() - 1.
 func (s *Session) LayerInfo(layer int) (LayerInfo, error) {
 	c := C.moe_layer_info{struct_size: C.sizeof_moe_layer_info}
-	err := call(func() C.moe_status { return C.moe_session_layer_info(s.ptr, C.int32_t(layer), &c) }, s.handle())
+	err := call(func() C.moe_status { return C.moe_session_layer_info(s.ptr, c32(layer), &c) }, s.handle())
 	return LayerInfo{
 		Experts: int(c.experts), TopK: int(c.top_k), Classes: int(c.classes),
 		Name: C.GoString(&c.name[0]), Kind: C.GoString(&c.kind[0]), Unit: C.GoString(&c.unit[0]),
@@ -73,14 +73,14 @@ func (s *Session) LayerInfo(layer int) (LayerInfo, error) {
 // ExpertName is the label of an expert, such as "car" or "vehicles".
 func (s *Session) ExpertName(layer, expert int) (string, error) {
 	return readText(func(buffer *C.char, capacity C.size_t, needed *C.size_t) C.moe_status {
-		return C.moe_session_expert_name(s.ptr, C.int32_t(layer), C.int32_t(expert), buffer, capacity, needed)
+		return C.moe_session_expert_name(s.ptr, c32(layer), c32(expert), buffer, capacity, needed)
 	}, s.handle())
 }
 
 // ExpertStats gives one entry per expert.
 func (s *Session) ExpertStats(layer int, window Window) ([]ExpertStat, error) {
 	found, err := readArray(func(items *C.moe_expert_stat, capacity C.size_t, count *C.size_t) C.moe_status {
-		return C.moe_session_expert_stats(s.ptr, C.int32_t(layer), C.int32_t(window), items, capacity, count)
+		return C.moe_session_expert_stats(s.ptr, c32(layer), C.int32_t(window), items, capacity, count)
 	}, s.handle())
 	stats := make([]ExpertStat, len(found))
 	for i, c := range found {
@@ -96,7 +96,7 @@ func (s *Session) ExpertStats(layer int, window Window) ([]ExpertStat, error) {
 func (s *Session) LayerStat(layer int, window Window) (LayerStat, error) {
 	c := C.moe_layer_stat{struct_size: C.sizeof_moe_layer_stat}
 	err := call(func() C.moe_status {
-		return C.moe_session_layer_stats(s.ptr, C.int32_t(layer), C.int32_t(window), &c)
+		return C.moe_session_layer_stats(s.ptr, c32(layer), C.int32_t(window), &c)
 	}, s.handle())
 	return LayerStat{
 		DeadExperts: int(c.dead_experts), Tokens: int64(c.tokens), Assignments: int64(c.assignments),
@@ -110,7 +110,7 @@ func (s *Session) LayerStat(layer int, window Window) (LayerStat, error) {
 // ClassRouting counts how often a token of class y went to expert e: entry y * experts + e.
 func (s *Session) ClassRouting(layer int, window Window) ([]int64, error) {
 	return counts(readArray(func(items *C.int64_t, capacity C.size_t, count *C.size_t) C.moe_status {
-		return C.moe_session_class_routing(s.ptr, C.int32_t(layer), C.int32_t(window), items, capacity, count)
+		return C.moe_session_class_routing(s.ptr, c32(layer), C.int32_t(window), items, capacity, count)
 	}, s.handle()))
 }
 
@@ -118,7 +118,7 @@ func (s *Session) ClassRouting(layer int, window Window) ([]int64, error) {
 // expert's own tokens.
 func (s *Session) Coactivation(layer int, window Window) ([]int64, error) {
 	return counts(readArray(func(items *C.int64_t, capacity C.size_t, count *C.size_t) C.moe_status {
-		return C.moe_session_coactivation(s.ptr, C.int32_t(layer), C.int32_t(window), items, capacity, count)
+		return C.moe_session_coactivation(s.ptr, c32(layer), C.int32_t(window), items, capacity, count)
 	}, s.handle()))
 }
 

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
 	"runtime"
 	"slices"
 	"strings"
@@ -191,6 +192,9 @@ func watch(ctx context.Context, request func()) (end func()) {
 		}
 	}
 }
+
+// c32 is a number for C; one that does not fit into 32 bits is out of range there as well.
+func c32(n int) C.int32_t { return C.int32_t(max(math.MinInt32, min(n, math.MaxInt32))) }
 
 // badText is what cText panics with, and call turns into an error.
 type badText string

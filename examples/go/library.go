@@ -38,7 +38,7 @@ func BuildInfo() (string, error) {
 
 // SetThreads sets the number of threads, 1 to 1024, for the whole process; to be called before the first session.
 func SetThreads(threads int) error {
-	return call(func() C.moe_status { return C.moe_set_threads(C.int32_t(threads)) })
+	return call(func() C.moe_status { return C.moe_set_threads(c32(threads)) })
 }
 
 // Sizes of the structs as this build of the package has them. Go's build cache does not see that a header changed; the tests

@@ -84,6 +84,8 @@ func TestExperts(t *testing.T) {
 	}
 	_, err := session.ExpertStats(1, moe.LastStep)
 	expectError(t, err, moe.ErrInvalidArgument, "layer")
+	_, err = session.LayerInfo(1 << 32) // in 32 bits it would be layer 0
+	expectError(t, err, moe.ErrInvalidArgument, "layer")
 	_, err = session.ExpertStats(0, moe.Window(9))
 	expectError(t, err, moe.ErrInvalidArgument, "window")
 }

@@ -1,7 +1,8 @@
 /* Kills a training with SIGKILL ten times, three of them inside a checkpoint write, opens it again each time with another number of
  * loader workers, and compares the weights of the end with those of a run that was never stopped: bit for bit.
  *
- * The library lives in child processes only: this program starts itself again with a verb. */
+ * The library lives in child processes only: this program starts itself again with a verb. Built once for each system: with
+ * KILL_DIFFUSION it trains a diffusion UNet, else a detector. */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
@@ -14,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -26,6 +28,16 @@ static char self[512];
 
 enum { KILLS = 10 };
 
+#ifdef KILL_DIFFUSION
+static const char *yaml =
+    "task: diffusion\n"
+    "seed: 7\n"
+    "data: {root: %s/scenes, workers: %s, classes: [a, b, c], size: [16, 16]}\n"
+    "model: {unet: {channels: 16, multipliers: [1, 2], embedding: 32}, experts: {count: 4, top_k: 2, noise: 0.1}}\n"
+    "train: {epochs: 3, batch_size: 4, accumulate: 2, checkpoint_every: 2, log_every: 1, eval_every: 1}\n"
+    "schedule: {kind: cosine, warmup_steps: 2}\n"
+    "ema: {decay: 0.99, warmup: 10}\n";
+#else
 static const char *yaml =
     "task: rtdetr\n"
     "seed: 7\n"
@@ -37,6 +49,7 @@ static const char *yaml =
     "optimizer: {groups: {pretrained: {lr: 1e-5}, new: {lr: 1e-4}}}\n"
     "schedule: {kind: cosine, warmup_steps: 2}\n"
     "ema: {decay: 0.99, warmup: 10}\n";
+#endif
 
 /* ------------------------------------------------------------------------------------------------------------ in the child */
 
@@ -47,6 +60,26 @@ static int report(const char *what) {
   return 1;
 }
 
+#ifdef KILL_DIFFUSION
+/* Records of CIFAR-10: a label and 3072 bytes. */
+static int write_records(const char *root, const char *name, int count) {
+  char path[320];
+  snprintf(path, sizeof path, "%s/scenes/%s", root, name);
+  FILE *file = fopen(path, "wb");
+  if (!file) return 1;
+  for (int i = 0; i < count; ++i) {
+    fputc(i % 3, file);
+    for (int j = 0; j < 3072; ++j) fputc((j * (i % 3 + 1) + 40 * i + (j / 32) * (i % 7)) & 255, file);
+  }
+  return fclose(file);
+}
+
+static int child_generate(const char *root) {
+  char path[300];
+  snprintf(path, sizeof path, "%s/scenes", root);
+  return mkdir(path, 0777) || write_records(root, "data_batch_1.bin", 132) || write_records(root, "test_batch.bin", 8);
+}
+#else
 static int child_generate(const char *root) {
   moe_generate_options options = MOE_GENERATE_OPTIONS_INIT;
   options.train_images = 36;
@@ -57,6 +90,7 @@ static int child_generate(const char *root) {
   snprintf(path, sizeof path, "%s/scenes", root);
   return moe_data_generate("traffic", path, &options) ? report("generate") : 0;
 }
+#endif
 
 /* Trains to the end and writes the digest of everything into <run>.digest. */
 static int child_train(const char *root, const char *run_name, const char *workers) {

@@ -125,8 +125,8 @@ LabelledSet read_labelled_set(const Config& config, const std::string& split) {
 }
 
 // The same pictures for the same seed, in their old order.
-static void keep_subset(LabelledSet& set, const Config& config, std::vector<Note>& notes) {
-  const int64_t wanted = config.integer("data.subset"), all = static_cast<int64_t>(set.pictures.size());
+static void keep_subset(LabelledSet& set, const Config& config, const std::string& key, std::vector<Note>& notes) {
+  const int64_t wanted = config.integer(key), all = static_cast<int64_t>(set.pictures.size());
   if (wanted == 0 || wanted >= all) return;
   Rng rng(static_cast<uint64_t>(config.integer("seed")), "subset");
   std::vector<int64_t> chosen = permutation(rng, all);
@@ -135,7 +135,7 @@ static void keep_subset(LabelledSet& set, const Config& config, std::vector<Note
   std::vector<LabelledPicture> kept;
   for (const int64_t index : chosen) kept.push_back(std::move(set.pictures[static_cast<size_t>(index)]));
   set.pictures = std::move(kept);
-  notes.push_back({MOE_LOG_INFO, text("data.subset: ", wanted, " of ", all, " training pictures, drawn by seed")});
+  notes.push_back({MOE_LOG_INFO, text(key, ": ", wanted, " of ", all, " pictures, drawn by seed")});
 }
 
 static PictureFit fit_of(const Config& config) {
@@ -153,10 +153,8 @@ std::unique_ptr<Source> open_labelled_source(const Config& config, const std::st
   options.size = {size[0], size[1]};
   options.fit = fit_of(config);
   options.channels = config.integer("data.channels");
-  if (split == "train") {
-    options.flip = config.number("data.augment.flip");
-    keep_subset(set, config, options.notes);
-  }
+  if (split == "train") options.flip = config.number("data.augment.flip");
+  keep_subset(set, config, split == "train" ? "data.subset" : "data.val.subset", options.notes);
   options.notes.push_back({MOE_LOG_INFO, text("data, ", split, ": ", set.pictures.size(), " pictures, ",
                                               set.classes.size(), " named classes")});
   return std::make_unique<LabelledSource>(std::move(set), std::move(options));

@@ -31,6 +31,7 @@ static Schema place_keys() {
       {"data.exclude", text, "", "",
        "dair_v2x_i, coco: file that lists pictures to leave out, as `moe data check` writes it; empty: none."},
       {"data.subset", integer, "0", ">= 0", "Training pictures used, drawn by seed; 0: all."},
+      {"data.val.subset", integer, "0", ">= 0", "Validation pictures used of labelled ones, drawn by seed; 0: all."},
   };
 }
 

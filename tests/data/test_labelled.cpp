@@ -194,6 +194,9 @@ static void test_flip_and_subset(void**) {
   CHECK(at::equal(load(*flipped, 5).get("images"), load(*plain, 5).get("images").flip(2)));
   const auto subset = open_source(labelled_config(folder.path(), {{"data.subset", "7"}}), "train");
   CHECK(subset->size() == 7);
+  write_file_atomic(folder / "test_batch.bin", records);
+  CHECK(open_source(labelled_config(folder.path(), {{"data.val.subset", "9"}}), "val")->size() == 9);
+  CHECK(open_source(labelled_config(folder.path(), {{"data.subset", "9"}}), "val")->size() == 40);
   const auto half = open_source(labelled_config(folder.path(), {{"data.augment.flip", "0.5"}}), "train");
   int64_t mirrored = 0;
   for (int64_t i = 0; i < 40; ++i) {

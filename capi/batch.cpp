@@ -33,7 +33,8 @@ moe_status moe_batch_set(moe_batch* batch, const char* name, const moe_tensor_vi
     require(batch, "batch");
     const std::string key = tensor_name(name);
     require(view, "view");
-    batch->batch.set(key, copy_view(read_struct(view, "view", {})));
+    CopiedView copied = copy_view(read_struct(view, "view", {}));
+    batch->batch.set(key, std::move(copied.tensor), copied.range);
   });
 }
 

@@ -47,6 +47,9 @@ Struct read_struct(const Struct* value, const char* name, const Struct& defaults
   return out;
 }
 
+// Bytes of the longest prefix of at most `limit` bytes that does not cut a UTF-8 character in two.
+size_t cut_utf8(std::string_view text, size_t limit) noexcept;
+
 // As much of `value` as the caller's struct has room for.
 template <typename Struct>
 void write_struct(Struct value, Struct* out) {
@@ -54,10 +57,10 @@ void write_struct(Struct value, Struct* out) {
   std::memcpy(static_cast<void*>(out), &value, out->struct_size);
 }
 
-// Copies at most N - 1 bytes and a NUL.
+// Copies at most N - 1 bytes, whole characters, and a NUL.
 template <size_t N>
 void write_name(char (&out)[N], std::string_view name) {
-  const size_t length = name.size() < N ? name.size() : N - 1;
+  const size_t length = cut_utf8(name, N - 1);
   std::memset(out, 0, N);
   std::memcpy(out, name.data(), length);
 }

@@ -12,6 +12,7 @@
 #include <mutex>
 #include <new>
 
+#include "buffers.h"
 namespace moe::capi {
 
 static thread_local moe_error_info last = MOE_ERROR_INFO_INIT;
@@ -22,15 +23,14 @@ const moe_error_info& last_error() noexcept {
   return last;
 }
 
-// The longest prefix of at most `limit` bytes that does not cut a UTF-8 character in two.
-static size_t cut(std::string_view text, size_t limit) noexcept {
+size_t cut_utf8(std::string_view text, size_t limit) noexcept {
   if (text.size() <= limit) return text.size();
   while (limit > 0 && (static_cast<unsigned char>(text[limit]) & 0xC0) == 0x80) --limit;
   return limit;
 }
 
 moe_status record(moe_status status, std::string_view message, int32_t line, int32_t column) noexcept {
-  const size_t length = cut(message, sizeof(last.text) - 1);
+  const size_t length = cut_utf8(message, sizeof(last.text) - 1);
   for (size_t i = 0; i < length; ++i) {
     const auto c = static_cast<unsigned char>(message[i]);
     last.text[i] = c < 0x20 || c == 0x7F ? ' ' : message[i];

@@ -8,7 +8,7 @@
 
 #include "base/error.h"
 #include "buffers.h"
-#include "tensor/batch.h"
+#include "tensor/copy_range.h"
 
 namespace moe::capi {
 
@@ -137,7 +137,7 @@ void check_version(const DLPackVersion& version) {
 
 }  // namespace
 
-at::Tensor copy_view(const moe_tensor_view& view) {
+CopiedView copy_view(const moe_tensor_view& view) {
   const at::ScalarType type = scalar_type(view.dtype);
   check_device(view.device_type == 0 ? +MOE_DEVICE_CPU : view.device_type, view.device_index);
   check(view.reserved == 0, MOE_ERR_INVALID_ARGUMENT, "reserved: expected 0, got ", view.reserved);
@@ -147,9 +147,13 @@ at::Tensor copy_view(const moe_tensor_view& view) {
   // A foreign bool may be any byte; LibTorch's kernels rely on 0 and 1.
   const at::ScalarType stored = type == at::kBool ? at::kByte : type;
   at::Tensor copy = at::empty(layout.sizes, type);
-  if (layout.elements == 0) return copy;
+  if (layout.elements == 0) return {copy, {}};
+  if (type == at::kFloat && layout.strides == dense_strides(layout.sizes)) {
+    const auto range = copy_with_range(static_cast<const float*>(data), copy.mutable_data_ptr<float>(), copy.numel());
+    return {copy, range};
+  }
   const at::Tensor source = at::from_blob(data, layout.sizes, layout.strides, at::TensorOptions(stored));
-  return copy.copy_(type == at::kBool ? source.ne(0) : source);
+  return {copy.copy_(type == at::kBool ? source.ne(0) : source), {}};
 }
 
 at::Tensor adopt_dlpack(DlpackOwner owner) {

@@ -7,12 +7,19 @@
 #include <moe.h>
 
 #include <memory>
+#include <optional>
 #include <string>
+
+#include "tensor/batch.h"
 
 namespace moe::capi {
 
-// A dense copy of what the view shows.
-at::Tensor copy_view(const moe_tensor_view& view);
+// A dense copy of what the view shows, and its range where the copy has seen it.
+struct CopiedView {
+  at::Tensor tensor;
+  std::optional<ValueRange> range;
+};
+CopiedView copy_view(const moe_tensor_view& view);
 
 // Calls a DLPack tensor's deleter, if it has one.
 struct DlpackDeleter {

@@ -29,7 +29,7 @@ func TestLogLines(t *testing.T) {
 func expectPanic(t *testing.T, err error, value any) {
 	t.Helper()
 	var failure *moe.PanicError
-	if !errors.As(err, &failure) || failure.Value != value || !strings.Contains(string(failure.Stack), "callback_test.go") {
+	if !errors.As(err, &failure) || failure.Value != value || !strings.Contains(string(failure.Stack), "_test.go") {
 		t.Fatalf("expected a panic with %v and its place, got %v", value, err)
 	}
 }

@@ -72,13 +72,13 @@ struct CombineRowsBackward {
   T* grad_rows;           // [R, D]
 
   MOE_HD void operator()(int64_t i) const {
-    const int64_t pair = row_of[i / sizes.dim];
-    if (pair < 0) {
-      grad_rows[i] = T(0);
-      return;
+    const int64_t row = i / sizes.dim, pair = row_of[row];
+    Sum<T> grad = 0;
+    if (pair >= 0) {
+      grad = static_cast<Sum<T>>(grad_out[pair / sizes.slots * sizes.dim + (i - row * sizes.dim)]);
+      if (gates != nullptr) grad *= gates[pair];
     }
-    const auto grad = static_cast<Sum<T>>(grad_out[pair / sizes.slots * sizes.dim + i % sizes.dim]);
-    grad_rows[i] = static_cast<T>(gates != nullptr ? gates[pair] * grad : grad);
+    grad_rows[i] = static_cast<T>(grad);
   }
 };
 

@@ -90,13 +90,14 @@ class Checker {
   }
 
   void check_split(const std::string& split) {
-    const bool coco = config_.text("data.format") == "coco";
-    if (coco && config_.text("data." + split + ".annotations").empty()) {
-      return log_line(log_, MOE_LOG_INFO, text("data, ", split, ": no annotations are named, nothing to look at"));
-    }
     Findings findings;
     SplitPlace place = split_place(config_, split);
     place.findings = &findings;
+    if (config_.text("data.format") == "coco" && place.annotations.empty()) {
+      const std::string expected = "expected the COCO json of the split, got none";
+      if (split == "train") config_.fail_at("data.train.annotations", expected);
+      return log_line(log_, MOE_LOG_INFO, text("data, ", split, ": data.", split, ".annotations: ", expected));
+    }
     DetectionSet set;
     attempt(&findings, "unreadable", "", [&] { set = read_detection_set(config_, place); });
     note_classes(findings);

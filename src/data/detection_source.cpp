@@ -185,7 +185,8 @@ void DetectionSource::finish(Batch& batch, int64_t epoch, Rng rng) const {
   const double scale = options_.scales[static_cast<size_t>(rng.below(static_cast<int64_t>(options_.scales.size())))];
   const auto scaled = [&](int64_t side) {
     constexpr int64_t step = 32;  // the coarsest stride
-    return std::max(step, step * std::llround(static_cast<double>(side) * scale / static_cast<double>(step)));
+    const auto steps = static_cast<int64_t>(std::llround(static_cast<double>(side) * scale / static_cast<double>(step)));
+    return std::max(step, step * steps);
   };
   const int64_t height = scaled(options_.input.height), width = scaled(options_.input.width);
   const bool same = scale == 1 || (height == options_.input.height && width == options_.input.width);

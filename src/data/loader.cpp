@@ -107,8 +107,13 @@ void Loader::seek(int64_t epoch, int64_t batch) {
 }
 
 void Loader::set_log(Log log) {
-  state_->log = std::move(log);
-  state_->log_notes();
+  std::swap(state_->log, log);
+  try {
+    state_->log_notes();
+  } catch (...) {  // a call that failed keeps nothing of its arguments
+    std::swap(state_->log, log);
+    throw;
+  }
 }
 
 int64_t Loader::epoch() const {

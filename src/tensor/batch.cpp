@@ -10,7 +10,12 @@
 
 namespace moe {
 
-void Batch::set(const std::string& name, at::Tensor tensor) {
+void Batch::set(const std::string& name, at::Tensor tensor, std::optional<ValueRange> range) {
+  if (range) {
+    ranges_[name] = *range;
+  } else {
+    ranges_.erase(name);
+  }
   for (auto& [key, value] : fields_) {
     if (key == name) {
       value = std::move(tensor);
@@ -18,6 +23,16 @@ void Batch::set(const std::string& name, at::Tensor tensor) {
     }
   }
   fields_.emplace_back(name, std::move(tensor));
+}
+
+std::optional<ValueRange> Batch::range(const std::string& name) const {
+  const auto found = ranges_.find(name);
+  return found == ranges_.end() ? std::nullopt : std::optional(found->second);
+}
+
+void Batch::clear() {
+  fields_.clear();
+  ranges_.clear();
 }
 
 bool Batch::has(const std::string& name) const {
@@ -136,13 +151,20 @@ static void check_offsets(const std::string& name, const at::Tensor& offsets, co
        " NaN or infinite ones, the first at ", shape_text(index));
 }
 
-static void check_values(const FieldSpec& field, const at::Tensor& tensor) {
-  if (!at::isFloatingType(tensor.scalar_type()) || tensor.numel() == 0) return;
+static ValueRange range_of(const FieldSpec& field, const at::Tensor& tensor) {
   // The order of the elements does not matter here, and a dense view saves the copy.
   const at::Tensor flat = tensor.is_non_overlapping_and_dense() ? tensor.as_strided({tensor.numel()}, {1}) : tensor;
   const auto [smallest, largest] = at::aminmax(flat);
-  const double low = smallest.item<double>(), high = largest.item<double>();
-  if (!std::isfinite(low) || !std::isfinite(high)) fail_not_finite(field, tensor);
+  const ValueRange range{smallest.item<double>(), largest.item<double>()};
+  if (!std::isfinite(range.low) || !std::isfinite(range.high)) fail_not_finite(field, tensor);
+  return range;
+}
+
+static void check_values(const FieldSpec& field, const Batch& batch) {
+  const at::Tensor& tensor = batch.get(field.name);
+  if (!at::isFloatingType(tensor.scalar_type()) || tensor.numel() == 0) return;
+  const std::optional<ValueRange> known = batch.range(field.name);
+  const auto [low, high] = known ? *known : range_of(field, tensor);
   check(low >= field.lowest && high <= field.highest, MOE_ERR_DATA, field.name, ": expected values of ", field.lowest,
         " to ", field.highest, ", got ", low, " to ", high,
         field.highest == 1 && low >= 0 && high <= 255 ? ": divide 8-bit pictures by 255" : "");
@@ -172,7 +194,7 @@ void check_batch(const BatchSpec& spec, const Batch& batch, bool training) {
     check(tensor.scalar_type() == field.dtype, MOE_ERR_DTYPE, field.name, ": expected ", dtype_name(field.dtype),
           ", got ", dtype_name(tensor.scalar_type()));
     check_shape(field, tensor, samples);
-    check_values(field, tensor);
+    check_values(field, batch);
     if (field.layout != FieldSpec::Layout::ragged) continue;
     check(batch.has(field.offsets), MOE_ERR_NOT_FOUND, "batch: expected a tensor ", quote(field.offsets),
           " for the rows of ", quote(field.name), ", got none");

@@ -5,22 +5,32 @@
 #include <ATen/core/Tensor.h>
 
 #include <limits>
+#include <map>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 namespace moe {
 
+// Smallest and largest of values that are all finite.
+struct ValueRange {
+  double low, high;
+};
+
 class Batch {
  public:
-  void set(const std::string& name, at::Tensor tensor);  // replaces or appends
+  // Replaces or appends. range: of a tensor that nobody will write to, where the caller knows it already.
+  void set(const std::string& name, at::Tensor tensor, std::optional<ValueRange> range = {});
+  std::optional<ValueRange> range(const std::string& name) const;  // nothing: not known
   bool has(const std::string& name) const;
   const at::Tensor& get(const std::string& name) const;  // MOE_ERR_NOT_FOUND
   const std::vector<std::pair<std::string, at::Tensor>>& fields() const { return fields_; }
-  void clear() { fields_.clear(); }
+  void clear();
 
  private:
   std::vector<std::pair<std::string, at::Tensor>> fields_;
+  std::map<std::string, ValueRange> ranges_;
 };
 
 // What a task expects of one tensor of its batches.

@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <bit>
 #include <cstdlib>
-#include <map>
 #include <mutex>
 #include <new>
 #include <unordered_set>
@@ -29,8 +28,8 @@ constexpr bool sanitized = false;
 
 // Stands before the data of a block.
 struct Block {
-  size_t bytes;  // of the mapping
-  uint64_t freed_at;
+  size_t bytes;           // of the mapping
+  Block* next = nullptr;  // of the kept ones, freed before this one
 };
 static_assert(sizeof(Block) <= header);
 
@@ -54,7 +53,7 @@ Block* map_block(size_t bytes) {
 #ifdef MADV_HUGEPAGE
   if (bytes >= 2 * huge_page) madvise(memory, bytes, MADV_HUGEPAGE);
 #endif
-  return new (memory) Block{bytes, 0};
+  return new (memory) Block{bytes};
 }
 
 class Pool {
@@ -64,22 +63,22 @@ class Pool {
     Block* block = take_kept(bytes);
     if (!block) block = map_new(bytes);
     if (!block) return nullptr;
-    live_.insert(data_of(block));
+    remember(block);
     use_.in_use += static_cast<int64_t>(block->bytes);
     use_.most_in_use = std::max(use_.most_in_use, use_.in_use);
     shrink(most_kept());
     return block;
   }
 
-  // False: not one of the pool's.
-  bool give(void* data) {
+  // False: not one of the pool's. Allocates nothing: tensors are freed where nothing may fail.
+  bool give(void* data) noexcept {
     const std::lock_guard lock(mutex_);
     if (live_.erase(data) == 0) return false;
     Block* block = block_of(data);
     use_.in_use -= static_cast<int64_t>(block->bytes);
     use_.kept += static_cast<int64_t>(block->bytes);
-    block->freed_at = ++clock_;
-    kept_.emplace(block->bytes, block);
+    block->next = kept_;
+    kept_ = block;
     shrink(most_kept());
     return true;
   }
@@ -92,25 +91,47 @@ class Pool {
     use_ = {.in_use = use_.in_use, .most_in_use = use_.in_use};
   }
 
+  bool has_keeper() {
+    const std::lock_guard lock(mutex_);
+    return keepers_ > 0;
+  }
+
   MemoryUse use() {
     const std::lock_guard lock(mutex_);
     return use_;
   }
 
  private:
-  using Kept = std::multimap<size_t, Block*>;  // by size
-
   int64_t most_kept() const { return keepers_ > 0 ? use_.most_in_use + use_.most_in_use / 4 - use_.in_use : 0; }
 
-  // A block of up to an eighth more than asked for.
-  Block* take_kept(size_t bytes) {
-    const auto found = kept_.lower_bound(bytes);
-    if (found == kept_.end() || found->first > bytes + bytes / 8) return nullptr;
-    Block* block = found->second;
-    kept_.erase(found);
+  void remember(Block* block) {
+    try {
+      live_.insert(data_of(block));
+    } catch (...) {
+      munmap(block, block->bytes);
+      throw;
+    }
+  }
+
+  // Takes a block out of the list that `link` points into.
+  Block* unlink(Block** link) {
+    Block* block = *link;
+    *link = block->next;
     use_.kept -= static_cast<int64_t>(block->bytes);
-    ++use_.reused;
     return block;
+  }
+
+  // The smallest block that is large enough, up to an eighth more than asked for; of equal ones the last that was
+  // freed.
+  Block* take_kept(size_t bytes) {
+    Block** best = nullptr;
+    for (Block** link = &kept_; *link; link = &(*link)->next) {
+      const size_t size = (*link)->bytes;
+      if (size >= bytes && size <= bytes + bytes / 8 && (!best || size < (*best)->bytes)) best = link;
+    }
+    if (!best) return nullptr;
+    ++use_.reused;
+    return unlink(best);
   }
 
   Block* map_new(size_t bytes) {
@@ -123,24 +144,20 @@ class Pool {
     return block;
   }
 
-  // Gives those back that were not needed for the longest time.
-  void shrink(int64_t most_kept) {
-    while (use_.kept > most_kept && !kept_.empty()) {
-      auto oldest = kept_.begin();
-      for (auto it = kept_.begin(); it != kept_.end(); ++it) {
-        if (it->second->freed_at < oldest->second->freed_at) oldest = it;
-      }
-      use_.kept -= static_cast<int64_t>(oldest->first);
-      munmap(oldest->second, oldest->first);
-      kept_.erase(oldest);
+  // Gives back those that were not needed for the longest time: the end of the list.
+  void shrink(int64_t most_kept) noexcept {
+    while (use_.kept > most_kept && kept_) {
+      Block** last = &kept_;
+      while ((*last)->next) last = &(*last)->next;
+      Block* block = unlink(last);
+      munmap(block, block->bytes);
     }
   }
 
   std::mutex mutex_;
   std::unordered_set<void*> live_;  // data of the blocks in use
-  Kept kept_;
+  Block* kept_ = nullptr;           // the last that was freed first
   MemoryUse use_;
-  uint64_t clock_ = 0;
   int64_t keepers_ = 0;
 };
 
@@ -161,7 +178,7 @@ void free_data(void* data) {
 
 struct KeepingAllocator final : c10::Allocator {
   c10::DataPtr allocate(size_t bytes) override {
-    if (bytes < smallest) return small->allocate(bytes);
+    if (bytes < smallest || !pool().has_keeper()) return small->allocate(bytes);
     Block* block = pool().take(rounded(bytes + header));
     if (!block) return small->allocate(bytes);  // reports that there is no memory
     c10::profiledCPUMemoryReporter().New(data_of(block), bytes);

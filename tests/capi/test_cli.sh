@@ -42,7 +42,7 @@ prints() {
 check_help_and_usage() {
   expect 0 "$moe" --help
   prints 'exit codes' moe --help
-  for name in train eval predict experts config data info; do
+  for name in train eval predict experts export config data info; do
     expect 0 "$moe" "$name" --help
     prints "usage: moe $name" "$name --help"
     [ "$(grep -c "^  moe $name" out)" -ge 1 ] || wrong "moe $name --help shows no example"
@@ -115,6 +115,34 @@ check_data_and_config() {
   prints '"version"' info
 }
 
+check_data_check() {
+  expect 0 "$moe" data check tiny.yml --list list.txt
+  prints '^tiny.yml: 16 pictures, [0-9]+ objects, 0 problems$' "data check"
+  expect 0 "$moe" data check scenes
+  cp -r scenes broken
+  : >broken/image/000001.jpg
+  expect 1 "$moe" data check tiny.yml data.root=broken --list list.txt
+  prints '^train, empty: broken/image/000001.jpg: expected a picture, got a file of 0 bytes$' "data check"
+  prints '1 pictures to leave out -> data.exclude=list.txt' "data check"
+  expect 0 "$moe" data check tiny.yml data.root=broken data.exclude=list.txt
+  expect 2 "$moe" data check
+  refuse 1 'nowhere' "$moe" data check nowhere
+}
+
+check_files() {
+  echo '{"images":[{"id":7}],"categories":[{"id":4,"name":"car"}],"annotations":[{"id":1,"image_id":7,"category_id":4,' \
+    '"bbox":[10,20,40,50],"area":2000,"iscrowd":0}]}' >a.json
+  echo '[{"image_id":7,"category_id":4,"bbox":[10,20,40,50],"score":0.5}]' >d.json
+  expect 0 "$moe" eval --annotations a.json --detections d.json
+  prints '^AP +1[.]0000$' "eval --annotations"
+  prints '^precision@0[.]50 +1[.]0000$' "eval --annotations"
+  expect 0 "$moe" eval --annotations a.json --detections d.json --json
+  prints '^\{"annotations": "a.json", "detections": "d.json", "metrics": \{"AP": (1,|0[.]9999)' "eval --annotations --json"
+  refuse 2 'together' "$moe" eval --annotations a.json
+  refuse 2 'expected no run beside' "$moe" eval run --annotations a.json --detections d.json
+  refuse 1 'd.json' "$moe" eval --annotations d.json --detections a.json
+}
+
 check_training() {
   expect 0 "$moe" train tiny.yml
   prints '^run folder: runs/tiny-0001$' train
@@ -165,6 +193,14 @@ check_use() {
   refuse 1 'no.png' "$moe" predict runs/tiny-0001 no.png --out predicted
 }
 
+check_export() {
+  expect 0 "$moe" export runs/tiny-0001 own.safetensors --format own
+  [ -s own.safetensors ] || wrong "expected own.safetensors"
+  refuse 1 'export to transformers' "$moe" export runs/tiny-0001 exported
+  refuse 2 'expected one of own, transformers, got "onnx"' "$moe" export runs/tiny-0001 exported --format onnx
+  refuse 1 'nowhere' "$moe" export nowhere exported
+}
+
 # The experts' tokens add up to the layer's assignments, and the class table to its totals.
 check_experts() {
   expect 0 "$moe" experts runs/tiny-0001
@@ -194,10 +230,13 @@ check_examples() {
 write_settings
 check_help_and_usage
 check_data_and_config
+check_data_check
+check_files
 check_failures
 check_training
 check_interruption
 check_use
+check_export
 check_experts
 check_examples
 [ "$failures" = 0 ] && echo "all checks passed"

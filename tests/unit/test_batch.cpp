@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "support/test.h"
+#include "tensor/copy_range.h"
 
 using namespace moe;
 
@@ -155,6 +156,39 @@ static void out_of_range(void**) {
   CHECK_ERROR(MOE_ERR_DATA, "images: expected values of 0 to 1, got -0.", check_batch(spec, batch, true));
 }
 
+// The range that a copy has seen is that of the values, whatever their number; one odd value leaves none.
+static void copies_know_their_range(void**) {
+  for (const int64_t n : {1, 15, 16, 17, 8191, 8193, 300001}) {
+    const at::Tensor from = at::rand({n}) * 3 - 1;
+    at::Tensor to = at::empty({n});
+    const std::optional<ValueRange> range =
+        copy_with_range(from.const_data_ptr<float>(), to.mutable_data_ptr<float>(), n);
+    CHECK(to.equal(from) && range && range->low == from.min().item<double>() &&
+          range->high == from.max().item<double>());
+    for (const float odd : {std::numeric_limits<float>::quiet_NaN(), -std::numeric_limits<float>::infinity()}) {
+      for (const int64_t at : {int64_t{0}, n / 2, n - 1}) {
+        at::Tensor bad = from.clone();
+        bad[at] = odd;
+        CHECK(!copy_with_range(bad.const_data_ptr<float>(), to.mutable_data_ptr<float>(), n));
+      }
+    }
+  }
+  CHECK(!copy_with_range(nullptr, nullptr, 0));
+}
+
+static void known_ranges_are_checked_and_forgotten(void**) {
+  BatchSpec spec = detection_spec();
+  spec[0].highest = 1;
+  Batch batch = good_batch();
+  batch.set("images", at::rand({2, 3, 8, 6}), ValueRange{0, 7});
+  CHECK_ERROR(MOE_ERR_DATA, "images: expected values of -inf to 1, got 0 to 7", check_batch(spec, batch, true));
+  batch.set("images", at::rand({2, 3, 8, 6}));
+  check_batch(spec, batch, true);
+  batch.set("images", at::rand({2, 3, 8, 6}), ValueRange{0, 7});
+  batch.clear();
+  CHECK(!batch.range("images"));
+}
+
 static void strided_views_are_accepted(void**) {
   Batch batch = good_batch();
   batch.set("images", at::rand({2, 8, 6, 3}).permute({0, 3, 1, 2}));
@@ -200,6 +234,8 @@ int main() {
       cmocka_unit_test(wrong_offsets),
       cmocka_unit_test(not_finite),
       cmocka_unit_test(out_of_range),
+      cmocka_unit_test(copies_know_their_range),
+      cmocka_unit_test(known_ranges_are_checked_and_forgotten),
       cmocka_unit_test(strided_views_are_accepted),
       cmocka_unit_test(collation),
       cmocka_unit_test(descriptions),

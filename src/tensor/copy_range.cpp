@@ -18,33 +18,33 @@ constexpr int64_t grain = 16 * block;
 constexpr int lanes = 16;
 
 struct Extremes {
-  float low[lanes], high[lanes];
-  int32_t odd[lanes];  // not 0: NaN or infinity came by
-
-  Extremes() {
-    std::fill_n(low, lanes, std::numeric_limits<float>::max());
-    std::fill_n(high, lanes, std::numeric_limits<float>::lowest());
-    std::fill_n(odd, lanes, 0);
-  }
+  float low = std::numeric_limits<float>::max(), high = std::numeric_limits<float>::lowest();
+  bool odd = false;  // NaN or infinity came by
 };
 
+using Lane = float __attribute__((vector_size(lanes * sizeof(float))));
+
 MOE_MULTIVERSION void look_at(const float* x, int64_t n, Extremes& out) {
-  Extremes e = out;
+  Lane low, high, differences = {};
+  for (int j = 0; j < lanes; ++j) low[j] = high[j] = x[0];
   int64_t i = 0;
   for (; i + lanes <= n; i += lanes) {
-    for (int j = 0; j < lanes; ++j) {
-      const float v = x[i + j];
-      e.low[j] = v < e.low[j] ? v : e.low[j];
-      e.high[j] = v > e.high[j] ? v : e.high[j];
-      e.odd[j] |= v - v != 0.0f;
-    }
+    Lane v;
+    std::memcpy(&v, x + i, sizeof v);
+    low = v < low ? v : low;
+    high = v > high ? v : high;
+    differences += v - v;  // 0, or NaN from the first odd value on
   }
   for (; i < n; ++i) {
-    e.low[0] = std::min(e.low[0], x[i]);
-    e.high[0] = std::max(e.high[0], x[i]);
-    e.odd[0] |= x[i] - x[i] != 0.0f;
+    low[0] = std::min(low[0], x[i]);
+    high[0] = std::max(high[0], x[i]);
+    differences[0] += x[i] - x[i];
   }
-  out = e;
+  for (int j = 0; j < lanes; ++j) {
+    out.low = std::min(out.low, low[j]);
+    out.high = std::max(out.high, high[j]);
+    out.odd = out.odd || differences[j] != 0;
+  }
 }
 
 Extremes copy_part(const float* from, float* to, int64_t n) {
@@ -71,9 +71,9 @@ std::optional<ValueRange> copy_with_range(const float* from, float* to, int64_t 
   });
   ValueRange range{std::numeric_limits<double>::max(), std::numeric_limits<double>::lowest()};
   for (const Extremes& part : found) {
-    if (std::any_of(part.odd, part.odd + lanes, [](int32_t odd) { return odd != 0; })) return std::nullopt;
-    range.low = std::min<double>(range.low, *std::min_element(part.low, part.low + lanes));
-    range.high = std::max<double>(range.high, *std::max_element(part.high, part.high + lanes));
+    if (part.odd) return std::nullopt;
+    range.low = std::min<double>(range.low, part.low);
+    range.high = std::max<double>(range.high, part.high);
   }
   return range;
 }

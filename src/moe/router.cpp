@@ -100,14 +100,6 @@ void check_inputs(const RouterOptions& options, const RouterInputs& in) {
   check_labels(options, in);
 }
 
-// logits: first dimensions are tokens, `token_dims` of them
-void check_finite(const at::Tensor& logits, int64_t token_dims, const std::string& layer) {
-  if (logits.detach().mul(0).sum().item<double>() == 0) return;  // NaN where anything is not finite
-  const at::Tensor bad = at::isfinite(logits.detach()).flatten(token_dims).all(-1).logical_not().flatten().nonzero();
-  fail(MOE_ERR_NUMERIC, "router of ", layer, ": expected finite logits, got NaN or infinity in ", bad.size(0),
-       " token(s), first in token ", bad[0][0].item<int64_t>());
-}
-
 // --- logits ---
 
 at::ScalarType router_type(const at::Tensor& x) {
@@ -223,7 +215,7 @@ void choose_by_score(const RouterOptions& options, const RouterInputs& in, Routi
   out.clean = clean_logits(options, in, out);
   add_noise(options, in, out);
   const at::Tensor& z = out.noisy.defined() ? out.noisy : out.clean;
-  check_finite(z, 1, options.layer);
+  check_finite_logits(z, 1, options.layer);
   const at::Tensor scores = without_padding(scores_of(options.score, z), in.valid);
   const bool is_distribution = options.score == RouterScore::softmax;
   out.probabilities = is_distribution ? scores : scores / (scores.sum(1, /*keepdim=*/true) + 1e-20);
@@ -424,11 +416,18 @@ SoftRouting soft_route(const at::Tensor& logits, const at::Tensor& valid, const 
     return padded.defined() ? x.masked_fill(padded, value) : x;
   };
   const at::Tensor finite = fill(z, 0);
-  check_finite(finite, 2, layer);
+  check_finite_logits(finite, 2, layer);
   // not -infinity: an image without valid tokens would become NaN
   const at::Tensor dispatch = at::softmax(fill(z, -1e30), 1);
   const at::Tensor combine = at::softmax(finite.flatten(2), 2).view_as(z);
   return {fill(dispatch, 0), fill(combine, 0)};
+}
+
+void check_finite_logits(const at::Tensor& logits, int64_t token_dims, const std::string& layer) {
+  if (logits.detach().mul(0).sum().item<double>() == 0) return;  // NaN where anything is not finite
+  const at::Tensor bad = at::isfinite(logits.detach()).flatten(token_dims).all(-1).logical_not().flatten().nonzero();
+  fail(MOE_ERR_NUMERIC, "router of ", layer, ": expected finite logits, got NaN or infinity in ", bad.size(0),
+       " token(s), first in token ", bad[0][0].item<int64_t>());
 }
 
 at::Tensor top_k_indices(const at::Tensor& values, int64_t k) {

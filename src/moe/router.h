@@ -126,6 +126,10 @@ SoftRouting soft_route(const at::Tensor& logits, const at::Tensor& valid, const 
 
 // --- Helpers ---
 
+// MOE_ERR_NUMERIC, naming the layer and the first token, unless every logit is finite. The first `token_dims`
+// dimensions of logits are tokens.
+void check_finite_logits(const at::Tensor& logits, int64_t token_dims, const std::string& layer);
+
 // Columns of the k largest values of each row, largest first, ties by lowest column. values [N, M] float32 or float64,
 // no NaN, 1 <= k <= M -> [N, k] int64. One pass per row, made for small k.
 at::Tensor top_k_indices(const at::Tensor& values, int64_t k);

@@ -8,6 +8,7 @@
 #include "support/finite_difference.h"
 #include "support/test.h"
 #include "tensor/random.h"
+#include "tensor/scope.h"
 
 using namespace moe;
 using namespace moe::diffusion;
@@ -285,6 +286,43 @@ static void test_first_loss_is_one(void**) {
   CHECK_NEAR(result.terms[0].value.item<double>(), 1, 0.02);
 }
 
+// Routers decide in fp32 under autocast: their logits have more digits than bfloat16 keeps.
+static void test_router_logits_are_fp32(void**) {
+  for (const NetworkOptions& options : every_kind()) {
+    const auto network = make_network(options, 1);
+    stir(*network);
+    const AutocastScope autocast(at::kBFloat16);
+    const int64_t known = options.topology == Topology::standard ? options.classes : options.classes - 1;
+    const NetworkOutput out = network->forward(pictures(5, options), times(5), labels(5, known), std::nullopt);
+    for (const Routing& routing : out.routings) {
+      const at::Tensor rounded = routing.logits.to(at::kBFloat16).to(at::kFloat);
+      CHECK((rounded != routing.logits).to(at::kFloat).mean().item<double>() > 0.5);
+    }
+  }
+}
+
+static bool is_router_of(const std::string& parameter, const std::string& block) {
+  return parameter.starts_with(block + ".") && parameter.find("router") != std::string::npos;
+}
+
+// A router whose logits are not finite is named as mixture_layers() names its layer.
+static void test_broken_routers_are_named(void**) {
+  for (const NetworkOptions& options : every_kind()) {
+    for (const MixtureLayer& layer : make_network(options, 1)->mixture_layers()) {
+      const auto network = make_network(options, 1);
+      const std::string block = layer.name.substr(0, layer.name.find('.'));
+      {
+        const at::NoGradGuard no_grad;
+        for (const auto& item : network->named_parameters()) {
+          if (is_router_of(item.key(), block)) item.value().fill_(std::nan(""));
+        }
+      }
+      CHECK_ERROR(MOE_ERR_NUMERIC, "router of " + layer.name + ": expected finite logits",
+                  network->forward(pictures(2, options), times(2), labels(2, 2), std::nullopt));
+    }
+  }
+}
+
 // A sample's result does not depend on its batch mates or their order, in any kind.
 static void test_samples_are_independent(void**) {
   for (const NetworkOptions& options : every_kind()) {
@@ -414,6 +452,8 @@ int main() {
                               cmocka_unit_test(test_every_kind_runs),
                               cmocka_unit_test(test_conditions_reach_the_output),
                               cmocka_unit_test(test_first_loss_is_one),
+                              cmocka_unit_test(test_router_logits_are_fp32),
+                              cmocka_unit_test(test_broken_routers_are_named),
                               cmocka_unit_test(test_samples_are_independent),
                               cmocka_unit_test(test_checkpointing_gives_the_same_bits),
                               cmocka_unit_test(test_block_is_its_formula),

@@ -399,6 +399,14 @@ static void test_gate_multiplies_scores(void**) {
   CHECK((open * 0.5 - half).abs().max().item<double>() < 1e-6);
 }
 
+// Not-a-number would be sorted somewhere among the probabilities, and the experts it picks would look chosen.
+static void test_broken_gate_is_named(void**) {
+  const auto task = create(config_with({}));
+  set_gate(task->network(), {0, std::nan(""), 0});
+  CHECK_ERROR(MOE_ERR_NUMERIC, "router of decoder.gate: expected finite logits, got NaN or infinity in 2 token(s)",
+              task->predict(batch_of({1, 2}, {0})));
+}
+
 static void test_no_objects(void**) {
   for (const char* kind : {"none", "class_partitioned"}) {
     const auto task = create(config_with({{"model.experts.kind", kind}, {"model.denoising.queries", "6"}}));
@@ -545,6 +553,7 @@ int main() {
       cmocka_unit_test(test_ruled_out_experts_are_not_computed),
       cmocka_unit_test(test_truth_is_always_computed),
       cmocka_unit_test(test_gate_multiplies_scores),
+      cmocka_unit_test(test_broken_gate_is_named),
       cmocka_unit_test(test_no_objects),
       cmocka_unit_test(test_accumulation_is_exact),
       cmocka_unit_test(test_bad_batches),

@@ -50,6 +50,12 @@ struct NetworkOptions {
 
   int64_t levels() const { return static_cast<int64_t>(multipliers.size()); }
   int64_t width_of(int64_t level) const { return channels * multipliers[static_cast<size_t>(level)]; }
+  // Those of one block, whose router's errors name it.
+  NetworkOptions for_layer(const std::string& name) const {
+    NetworkOptions out = *this;
+    out.experts.router.layer = name;
+    return out;
+  }
 };
 
 // Classifier-free guidance at sampling.

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "moe/sample_groups.h"
+#include "tensor/scope.h"
 
 namespace moe::diffusion {
 
@@ -74,13 +75,19 @@ at::Tensor PaperBlock::mixed(const at::Tensor& h, const Routing& routing) const 
   return combine_samples(groups, rows, routing.gates);
 }
 
+// fp32 also under autocast: exact ties are common in bfloat16 logits.
+at::Tensor PaperBlock::router_logits(const at::Tensor& h, const Condition& condition) const {
+  const Float32Scope precise;
+  const at::Tensor features = routing_features(h, condition);
+  return router_->forward(features.scalar_type() == at::kDouble ? features : features.to(at::kFloat));
+}
+
 BlockOutput PaperBlock::forward(const at::Tensor& x, const Condition& condition,
                                 const std::optional<Rng>& noise) const {
   const at::Tensor h = project_->forward(x);
   if (fusion_) return {fusion_->forward(h), {}};
   RouterInputs in;
-  in.logits =
-      router_->forward(routing_features(h, condition)).to(h.scalar_type() == at::kDouble ? at::kDouble : at::kFloat);
+  in.logits = router_logits(h, condition);
   in.noise = noise;
   BlockOutput out;
   out.routing = route(options_.experts.router, in);
@@ -106,7 +113,8 @@ PaperUnet::PaperUnet(const NetworkOptions& options) : options_(options) {
   std::vector<int64_t> skips;
   for (int64_t level = 0; level + 1 < options.levels(); ++level) {
     const int64_t out = options.width_of(level);
-    down_.push_back(register_module(text("down", level), std::make_shared<PaperBlock>(options, width, out)));
+    const std::string name = text("down", level);
+    down_.push_back(register_module(name, std::make_shared<PaperBlock>(options.for_layer(name), width, out)));
     halve_.push_back(register_module(text("halve", level), conv3(out, out, 2)));
     skips.push_back(width = out);
   }
@@ -114,7 +122,7 @@ PaperUnet::PaperUnet(const NetworkOptions& options) : options_(options) {
   const int64_t bottom = options.width_of(options.levels() - 1), halvings = options.levels() - (own ? 0 : 1);
   bottleneck_ = register_module("bottleneck", conv3(width, bottom, own ? 2 : 1));
   if (options.frequency.mode == FrequencyMode::none) {
-    middle_ = register_module("middle", std::make_shared<PaperBlock>(options, bottom, bottom));
+    middle_ = register_module("middle", std::make_shared<PaperBlock>(options.for_layer("middle"), bottom, bottom));
   } else {
     frequency_ = register_module(
         "frequency", std::make_shared<FrequencyModule>(options.frequency, bottom, options.embedding,
@@ -133,7 +141,9 @@ void PaperUnet::add_decoder(const std::vector<int64_t>& skips) {
     const std::string number = std::to_string(l);
     double_weight_.push_back(register_parameter("double_weight" + number, nn::unset({width, width, 4, 4})));
     double_bias_.push_back(register_parameter("bias_double" + number, nn::unset({width})));
-    up_.push_back(register_module("up" + number, std::make_shared<PaperBlock>(options_, width + skips[l], skips[l])));
+    const std::string name = "up" + number;
+    up_.push_back(
+        register_module(name, std::make_shared<PaperBlock>(options_.for_layer(name), width + skips[l], skips[l])));
     width = skips[l];
   }
 }

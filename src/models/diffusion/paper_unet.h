@@ -21,6 +21,7 @@ class PaperBlock : public nn::Module {
   };
   Stage add_stage(const std::string& name, int64_t channels);
   at::Tensor mixed(const at::Tensor& h, const Routing& routing) const;
+  at::Tensor router_logits(const at::Tensor& h, const Condition& condition) const;
 
   NetworkOptions options_;
   std::shared_ptr<SpatialConv> project_;

@@ -41,7 +41,7 @@ Unet::Unet(const NetworkOptions& options) : options_(options) {
   stem_ = register_module("stem", conv3(options.image_channels, options.channels));
   for (int64_t level = 0; level < last; ++level) add_level(level);
   const int64_t before = last > 0 ? options.width_of(last - 1) : options.channels, bottom = options.width_of(last);
-  middle_ = register_module("middle", std::make_shared<UnetBlock>(options, before, bottom, side));
+  middle_ = register_module("middle", std::make_shared<UnetBlock>(options.for_layer("middle.experts"), before, bottom, side));
   if (options.frequency.mode != FrequencyMode::none) {
     frequency_ =
         register_module("frequency", std::make_shared<FrequencyModule>(options.frequency, bottom, options.embedding,
@@ -55,10 +55,10 @@ Unet::Unet(const NetworkOptions& options) : options_(options) {
 void Unet::add_level(int64_t level) {
   const int64_t in = level > 0 ? options_.width_of(level - 1) : options_.channels, width = options_.width_of(level);
   const int64_t side = std::min(options_.height, options_.width) >> level;
-  append(*this, "down", down_, std::make_shared<UnetBlock>(options_, in, width, side));
+  append(*this, "down", down_, std::make_shared<UnetBlock>(options_.for_layer(text("down", level, ".experts")), in, width, side));
   append(*this, "halve", halve_, conv3(width, width, 2));
   append(*this, "double", double_, conv3(options_.width_of(level + 1), width));
-  append(*this, "up", up_, std::make_shared<UnetBlock>(options_, 2 * width, width, side));
+  append(*this, "up", up_, std::make_shared<UnetBlock>(options_.for_layer(text("up", level, ".experts")), 2 * width, width, side));
 }
 
 void Unet::init_own(const nn::ParameterInit&) {

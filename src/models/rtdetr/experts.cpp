@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "moe/router.h"
 #include "tensor/random.h"
 #include "tensor/scope.h"
 
@@ -227,6 +228,7 @@ at::Tensor Gate::logits(const std::vector<at::Tensor>& maps, const at::Tensor& b
 }
 
 GateDecision decide(const GateOptions& options, const at::Tensor& logits, const at::Tensor& present, Rng noise) {
+  check_finite_logits(logits, 1, "decoder.gate");
   GateDecision out;
   out.logits = logits;
   at::Tensor scores = logits.detach();

@@ -69,7 +69,7 @@ class Gate : public nn::Mlp {
   double prior_;
 };
 
-// present: [B, E] in training, undefined at inference. noise: its stream.
+// present: [B, E] in training, undefined at inference. noise: its stream. MOE_ERR_NUMERIC: logits are not finite.
 GateDecision decide(const GateOptions& options, const at::Tensor& logits, const at::Tensor& present, Rng noise);
 
 }  // namespace moe::rtdetr

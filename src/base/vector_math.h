@@ -30,6 +30,25 @@ MOE_INLINE double exp_negative(double x) {
   return std::exp(x);
 }
 
+// ln x of a normal x > 0 to 2 ulp: exponent and a mantissa m in [sqrt(1/2), sqrt(2)), ln m = 2 artanh((m - 1) / (m +
+// 1)) by its series. 0 and denormal numbers give something finite.
+MOE_INLINE double log_positive(float x) {
+  const int32_t bits = std::bit_cast<int32_t>(x);
+  const int32_t exponent = (bits - 0x3F3504F3) >> 23;
+  const double m = std::bit_cast<float>(bits - (exponent << 23));
+  const double f = (m - 1) / (m + 1), s = f * f;
+  double p = 1.0 / 17;
+  p = p * s + 1.0 / 15;
+  p = p * s + 1.0 / 13;
+  p = p * s + 1.0 / 11;
+  p = p * s + 1.0 / 9;
+  p = p * s + 1.0 / 7;
+  p = p * s + 1.0 / 5;
+  p = p * s + 1.0 / 3;
+  p = p * s + 1.0;
+  return 2 * f * p + static_cast<double>(exponent) * 0.693147180559945309;
+}
+
 // Sixteen partial sums: vector code without reordering a plain sum.
 template <typename A>
 MOE_INLINE A dot_product(const A* a, const A* b, int64_t n) {

@@ -33,26 +33,33 @@ Enum parse(const char* what, std::string_view name, const std::vector<std::pair<
 // --- checks ---
 
 template <typename... Parts>
-void expect(bool condition, const RouterOptions& options, const Parts&... parts) {
-  check(condition, MOE_ERR_CONFIG, "router of ", options.layer, ": ", parts...);
+OptionProblem wrong(const char* option, const Parts&... parts) {
+  return {option, text("expected ", parts...)};
 }
 
-void check_groups(const RouterOptions& o, int64_t experts) {
-  expect(o.groups >= 1 && experts % o.groups == 0, o, "groups: expected a divisor of the ", experts, " experts, got ",
-         o.groups);
-  expect(o.top_groups >= 1 && o.top_groups <= o.groups, o, "top_groups: expected 1 to ", o.groups, ", got ",
-         o.top_groups);
+std::optional<OptionProblem> groups_problem(const RouterOptions& o, int64_t experts) {
+  if (o.groups < 1 || experts % o.groups != 0) {
+    return wrong("groups", "a divisor of the ", experts, " experts, got ", o.groups);
+  }
+  if (o.top_groups < 1 || o.top_groups > o.groups) {
+    return wrong("top_groups", "1 to ", o.groups, ", got ", o.top_groups);
+  }
   const int64_t reachable = o.top_groups * (experts / o.groups);
-  expect(o.top_k <= reachable, o, "top_k: expected at most the ", reachable, " experts of the best groups, got ",
-         o.top_k);
+  if (o.top_k > reachable) {
+    return wrong("top_k", "at most the ", reachable, " experts of the best groups, got ", o.top_k);
+  }
+  return std::nullopt;
 }
 
-void check_expert_choice(const RouterOptions& o) {
-  expect(o.gate == RouterGate::raw, o,
-         "gate: expected raw with expert_choice, whose tokens have no fixed set to share");
-  expect(o.groups == 1, o, "groups: expected 1 with expert_choice, got ", o.groups);
-  expect(o.capacity_factor == 0, o,
-         "capacity_factor: expected 0 with expert_choice, where top_k sets the capacity, got ", o.capacity_factor);
+std::optional<OptionProblem> expert_choice_problem(const RouterOptions& o) {
+  if (o.gate != RouterGate::raw) {
+    return wrong("gate", "raw with expert_choice, whose tokens have no fixed set to share");
+  }
+  if (o.groups != 1) return wrong("groups", "1 with expert_choice, got ", o.groups);
+  if (o.capacity_factor != 0) {
+    return wrong("capacity_factor", "0 with expert_choice, where top_k sets the capacity, got ", o.capacity_factor);
+  }
+  return std::nullopt;
 }
 
 void check_shape(const RouterOptions& options, const char* name, const at::Tensor& tensor, at::IntArrayRef shape) {
@@ -338,19 +345,25 @@ DropPolicy parse_drop_policy(std::string_view name) {
                             {"batch_priority", DropPolicy::batch_priority}});
 }
 
-void check_options(const RouterOptions& o, int64_t experts) {
+std::optional<OptionProblem> find_problem(const RouterOptions& o, int64_t experts) {
   const auto finite_from_0 = [](double value) { return std::isfinite(value) && value >= 0; };
-  expect(o.top_k >= 1 && o.top_k <= experts, o, "top_k: expected 1 to ", experts, " (the experts), got ", o.top_k);
-  expect(std::isfinite(o.temperature) && o.temperature > 0, o, "temperature: expected > 0, got ", o.temperature);
-  expect(std::isfinite(o.gate_scale) && o.gate_scale > 0, o, "gate_scale: expected > 0, got ", o.gate_scale);
-  expect(finite_from_0(o.logit_noise), o, "logit_noise: expected >= 0, got ", o.logit_noise);
-  expect(finite_from_0(o.prior_weight), o, "prior_weight: expected >= 0, got ", o.prior_weight);
-  expect(finite_from_0(o.capacity_factor), o, "capacity_factor: expected >= 0, got ", o.capacity_factor);
-  if (o.choice == RouterChoice::expert_choice) return check_expert_choice(o);
-  if (o.choice != RouterChoice::top_k) return;
-  check_groups(o, experts);
-  expect(o.top_k > 1 || experts == 1 || o.gate == RouterGate::raw, o,
-         "gate: expected raw with top_k 1, where any other gate is 1 and the router gets no gradient");
+  const auto positive = [](double value) { return std::isfinite(value) && value > 0; };
+  if (o.top_k < 1 || o.top_k > experts) return wrong("top_k", "1 to ", experts, " (the experts), got ", o.top_k);
+  if (!positive(o.temperature)) return wrong("temperature", "> 0, got ", o.temperature);
+  if (!positive(o.gate_scale)) return wrong("gate_scale", "> 0, got ", o.gate_scale);
+  if (!finite_from_0(o.logit_noise)) return wrong("logit_noise", ">= 0, got ", o.logit_noise);
+  if (!finite_from_0(o.prior_weight)) return wrong("prior_weight", ">= 0, got ", o.prior_weight);
+  if (!finite_from_0(o.capacity_factor)) return wrong("capacity_factor", ">= 0, got ", o.capacity_factor);
+  if (o.choice == RouterChoice::expert_choice) return expert_choice_problem(o);
+  if (o.choice != RouterChoice::top_k) return std::nullopt;
+  if (const auto problem = groups_problem(o, experts)) return problem;
+  if (o.top_k > 1 || experts == 1 || o.gate == RouterGate::raw) return std::nullopt;
+  return wrong("gate", "raw with top_k 1, where any other gate is 1 and the router gets no gradient");
+}
+
+void check_options(const RouterOptions& options, int64_t experts) {
+  const auto problem = find_problem(options, experts);
+  if (problem) fail(MOE_ERR_CONFIG, "router of ", options.layer, ": ", problem->option, ": ", problem->message);
 }
 
 Routing route(const RouterOptions& options, const RouterInputs& in) {
@@ -449,29 +462,34 @@ at::Tensor dense_gates(const at::Tensor& experts, const at::Tensor& values, int6
       .scatter_add(1, experts.clamp_min(0), kept);
 }
 
-RoutingRecord routing_record(const Routing& routing, const at::Tensor& class_counts) {
-  const int64_t experts = routing.counts.size(0);
-  const auto hits = [&](const at::Tensor& chosen) {
-    return dense_gates(chosen, at::ones(chosen.sizes(), at::kFloat), experts) > 0;
-  };
+RoutingRecord routing_record(const Routing& routing, const at::Tensor& labels) {
   RoutingRecord record;
   record.probabilities = routing.probabilities.detach().to(at::kFloat);
-  record.gates = dense_gates(routing.chosen, routing.weights.detach().to(at::kFloat), experts);
-  record.chosen = hits(routing.chosen);
-  if (routing.dropped > 0) record.computed = hits(routing.experts);
+  record.chosen = routing.chosen;
+  record.gates = routing.weights.detach().to(at::kFloat);
+  if (routing.dropped > 0) record.computed = routing.experts;
   record.valid = routing.valid;
-  record.class_counts = class_counts;
+  record.labels = labels;
   return record;
 }
 
-void update_bias(at::Tensor& bias, const at::Tensor& counts, double rate) {
-  check(counts.sizes() == bias.sizes() && counts.scalar_type() == at::kLong, MOE_ERR_SHAPE,
-        "update_bias: expected int64 counts ", shape_text(bias.sizes()), ", got ", c10::toString(counts.scalar_type()),
-        " ", shape_text(counts.sizes()));
-  const at::NoGradGuard no_grad;
-  // sign(mean - c) = sign(sum - E c), exact in integers
-  const at::Tensor direction = (counts.sum() - counts * counts.numel()).sign();
-  bias.add_(direction.to(bias.scalar_type()), rate);
+template <typename T>
+static void move_bias(T* bias, const std::vector<int64_t>& counts, T rate) {
+  const auto experts = static_cast<int64_t>(counts.size());
+  int64_t sum = 0;
+  for (const int64_t count : counts) sum += count;
+  for (int64_t e = 0; e < experts; ++e) {
+    const int64_t lack = sum - counts[static_cast<size_t>(e)] * experts;  // sign(mean - c), exact in integers
+    bias[e] += rate * static_cast<T>((lack > 0) - (lack < 0));
+  }
+}
+
+void update_bias(const at::Tensor& bias, const std::vector<int64_t>& counts, double rate) noexcept {
+  if (bias.scalar_type() == at::kDouble) {
+    move_bias(static_cast<double*>(bias.data_ptr()), counts, rate);
+  } else {
+    move_bias(static_cast<float*>(bias.data_ptr()), counts, static_cast<float>(rate));
+  }
 }
 
 }  // namespace moe

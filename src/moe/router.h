@@ -13,6 +13,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/rng.h"
 #include "moe/routing_stats.h"
@@ -61,6 +62,11 @@ struct RouterOptions {
   DropPolicy drop = DropPolicy::probs;
 };
 
+// The first option that does not fit, as the name of the field above and "expected ..., got ...".
+struct OptionProblem {
+  std::string option, message;
+};
+std::optional<OptionProblem> find_problem(const RouterOptions& options, int64_t experts);
 // Throws MOE_ERR_CONFIG, naming the layer and the option.
 void check_options(const RouterOptions& options, int64_t experts);
 
@@ -135,10 +141,11 @@ void check_finite_logits(const at::Tensor& logits, int64_t token_dims, const std
 at::Tensor top_k_indices(const at::Tensor& values, int64_t k);
 // [T, k] values at `experts` as a dense [T, E], 0 elsewhere. With gradient.
 at::Tensor dense_gates(const at::Tensor& experts, const at::Tensor& values, int64_t expert_count);
-// What RoutingStats counts. class_counts: see RoutingRecord.
-RoutingRecord routing_record(const Routing& routing, const at::Tensor& class_counts = {});
+// What RoutingStats counts. labels: see RoutingRecord.
+RoutingRecord routing_record(const Routing& routing, const at::Tensor& labels = {});
 // Aux-loss-free balancing (Wang et al. 2024): bias += rate * sign(mean(counts) - counts), once per optimizer step with
-// the counts of its whole window. Without a count the bias stays. bias [E] float32 or float64, counts [E] int64.
-void update_bias(at::Tensor& bias, const at::Tensor& counts, double rate = 1e-3);
+// the counts of its whole window. Without a count the bias stays. bias [E] dense float32 or float64, counts [E].
+// Allocates nothing.
+void update_bias(const at::Tensor& bias, const std::vector<int64_t>& counts, double rate = 1e-3) noexcept;
 
 }  // namespace moe

@@ -1,11 +1,14 @@
 #include "moe/routing_stats.h"
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 
 #include <algorithm>
 #include <cmath>
 
 #include "base/error.h"
+#include "base/simd.h"
+#include "base/vector_math.h"
 #include "tensor/batch.h"
 #include "tensor/checkpoint_fn.h"
 
@@ -70,95 +73,203 @@ static void check_field(const std::string& layer, const char* name, const at::Te
         c10::toString(tensor.scalar_type()), " ", shape_text(tensor.sizes()));
 }
 
-// Adds what one token's distribution says: entropy (-sum p ln p, nats), largest probability, lead over the second
-// largest.
-static void count_distribution(const float* probabilities, int64_t experts, RoutingCounts& out) {
-  double entropy = 0, first = 0, second = 0;
-  for (int64_t e = 0; e < experts; ++e) {
-    const double p = probabilities[e];
-    if (p > 0) entropy -= p * std::log(p);
-    second = std::max(second, std::min(first, p));
-    first = std::max(first, p);
-  }
-  out.entropy_sum += entropy;
-  out.confidence_sum += first;
-  out.margin_sum += first - second;
-}
-
-// Adds a token that chose the experts of `chosen` to the table of pairs.
-static void count_pairs(const bool* chosen, int64_t experts, RoutingCounts& out) {
-  for (int64_t a = 0; a < experts; ++a) {
-    for (int64_t b = 0; b < experts && chosen[a]; ++b) out.together[a * experts + b] += chosen[b];
-  }
+at::Tensor expert_indices(const at::Tensor& mask) {
+  return at::where(mask, at::arange(mask.size(1)), -1);
 }
 
 namespace {
 
-// Contiguous views of a record; rows of [T, E] unless said otherwise.
-struct Rows {
-  at::Tensor probabilities, gates, chosen, computed, valid, class_counts;
+constexpr int64_t chunk_tokens = 4096;
+constexpr int64_t lanes = 16;  // tokens of a block, side by side so that loops over them become vector code
 
-  explicit Rows(const RoutingRecord& record)
+struct DistributionSums {
+  double entropy[lanes] = {}, confidence[lanes] = {}, margin[lanes] = {};
+};
+
+// What the distributions of a block of tokens say: entropy (-sum p ln p, nats), largest probability, lead over the
+// second largest, sum by expert. block and by_expert [E, lanes]
+MOE_MULTIVERSION void count_block(const float* block, int64_t experts, double* by_expert, DistributionSums* out) {
+  float first[lanes] = {}, second[lanes] = {};
+  for (int64_t e = 0; e < experts; ++e) {
+    const float* p = block + e * lanes;
+    double* sum = by_expert + e * lanes;
+    for (int64_t t = 0; t < lanes; ++t) {
+      const float lower = first[t] < p[t] ? first[t] : p[t];
+      second[t] = second[t] < lower ? lower : second[t];
+      first[t] = first[t] < p[t] ? p[t] : first[t];
+      sum[t] += static_cast<double>(p[t]);
+      out->entropy[t] -= static_cast<double>(p[t]) * log_positive(p[t]);
+    }
+  }
+  for (int64_t t = 0; t < lanes; ++t) {
+    out->confidence[t] += static_cast<double>(first[t]);
+    out->margin[t] += static_cast<double>(first[t]) - static_cast<double>(second[t]);
+  }
+}
+
+// Collects rows of [E] into blocks; what is left of the last block is zeros, which add nothing.
+class Distributions {
+ public:
+  explicit Distributions(int64_t experts)
+      : experts_(experts),
+        block_(static_cast<size_t>(experts * lanes)),
+        by_expert_(static_cast<size_t>(experts * lanes)) {}
+
+  void add(const float* row) {
+    for (int64_t e = 0; e < experts_; ++e) block_[static_cast<size_t>(e * lanes + filled_)] = row[e];
+    if (++filled_ == lanes) flush();
+  }
+
+  void add_to(RoutingCounts& out) {
+    flush();
+    for (int64_t t = 0; t < lanes; ++t) {
+      out.entropy_sum += sums_.entropy[t];
+      out.confidence_sum += sums_.confidence[t];
+      out.margin_sum += sums_.margin[t];
+    }
+    for (size_t i = 0; i < by_expert_.size(); ++i) out.prob_sum[i / lanes] += by_expert_[i];
+  }
+
+ private:
+  void flush() {
+    count_block(block_.data(), experts_, by_expert_.data(), &sums_);
+    std::fill(block_.begin(), block_.end(), 0.0f);
+    filled_ = 0;
+  }
+
+  int64_t experts_, filled_ = 0;
+  std::vector<float> block_;
+  std::vector<double> by_expert_;
+  DistributionSums sums_;
+};
+
+// Contiguous rows of a record; a pointer is null where the record has no such tensor.
+struct Rows {
+  at::Tensor probabilities, chosen, gates, computed, valid, labels, class_counts;
+  int64_t experts, classes;
+
+  Rows(const RoutingRecord& record, int64_t all_experts, int64_t all_classes)
       : probabilities(record.probabilities.contiguous()),
-        gates(record.gates.contiguous()),
         chosen(record.chosen.contiguous()),
-        computed(record.computed.defined() ? record.computed.contiguous() : chosen) {
-    if (record.valid.defined()) valid = record.valid.contiguous();                       // [T]
-    if (record.class_counts.defined()) class_counts = record.class_counts.contiguous();  // [T, classes]
+        gates(record.gates.contiguous()),
+        computed(record.computed.defined() ? record.computed.contiguous() : chosen),
+        valid(dense(record.valid)),
+        labels(dense(record.labels)),
+        class_counts(dense(record.class_counts)),
+        experts(all_experts),
+        classes(all_classes) {}
+
+  static at::Tensor dense(const at::Tensor& tensor) { return tensor.defined() ? tensor.contiguous() : tensor; }
+  template <typename T>
+  static const T* row(const at::Tensor& tensor, int64_t token) {
+    return tensor.defined() ? tensor.const_data_ptr<T>() + token * (tensor.dim() == 2 ? tensor.size(1) : 1) : nullptr;
   }
 };
 
-void count_token(const Rows& rows, int64_t token, RoutingCounts& out) {
-  const int64_t experts = static_cast<int64_t>(out.assigned.size());
-  const float* probabilities = rows.probabilities.const_data_ptr<float>() + token * experts;
-  const float* gates = rows.gates.const_data_ptr<float>() + token * experts;
-  const bool* chosen = rows.chosen.const_data_ptr<bool>() + token * experts;
-  const bool* computed = rows.computed.const_data_ptr<bool>() + token * experts;
-  out.tokens += 1;
-  out.unrouted += std::none_of(computed, computed + experts, [](bool used) { return used; });
-  count_distribution(probabilities, experts, out);
-  count_pairs(chosen, experts, out);
-  for (int64_t e = 0; e < experts; ++e) {
-    out.assigned[e] += chosen[e];
-    out.computed[e] += computed[e];
-    out.dropped[e] += chosen[e] && !computed[e];
-    out.gate_sum[e] += chosen[e] ? gates[e] : 0.0;
-    out.prob_sum[e] += probabilities[e];
+struct Choice {
+  const int64_t* experts;
+  int64_t slots;
+  bool has(int64_t expert) const { return std::find(experts, experts + slots, expert) != experts + slots; }
+};
+
+void count_computed(const Choice& chosen, const Choice& computed, RoutingCounts& out) {
+  bool any = false;
+  for (int64_t j = 0; j < computed.slots; ++j) {
+    if (computed.experts[j] < 0) continue;
+    any = true;
+    ++out.computed[static_cast<size_t>(computed.experts[j])];
+  }
+  out.unrouted += !any;
+  if (chosen.experts == computed.experts) return;
+  for (int64_t j = 0; j < chosen.slots; ++j) {
+    const int64_t e = chosen.experts[j];
+    if (e >= 0 && !computed.has(e)) ++out.dropped[static_cast<size_t>(e)];
   }
 }
 
-void count_classes(const Rows& rows, int64_t token, RoutingCounts& out) {
+// y: class of the token; objects: of each class in it.
+void count_classes(int64_t e, const int64_t* y, const int64_t* objects, int64_t classes, RoutingCounts& out) {
   const int64_t experts = static_cast<int64_t>(out.assigned.size());
-  const int64_t classes = rows.class_counts.size(1);
-  const int64_t* objects = rows.class_counts.const_data_ptr<int64_t>() + token * classes;
-  const bool* chosen = rows.chosen.const_data_ptr<bool>() + token * experts;
-  for (int64_t y = 0; y < classes; ++y) {
-    for (int64_t e = 0; e < experts && objects[y] != 0; ++e)
-      out.by_class[y * experts + e] += chosen[e] ? objects[y] : 0;
+  if (y && *y >= 0) ++out.by_class[static_cast<size_t>(*y * experts + e)];
+  for (int64_t c = 0; objects && c < classes; ++c) out.by_class[static_cast<size_t>(c * experts + e)] += objects[c];
+}
+
+void count_choice(const Rows& rows, int64_t token, RoutingCounts& out) {
+  const Choice chosen{Rows::row<int64_t>(rows.chosen, token), rows.chosen.size(1)};
+  const Choice computed{Rows::row<int64_t>(rows.computed, token), rows.computed.size(1)};
+  const float* gates = Rows::row<float>(rows.gates, token);
+  const int64_t *label = Rows::row<int64_t>(rows.labels, token),
+                *objects = Rows::row<int64_t>(rows.class_counts, token);
+  count_computed(chosen, computed, out);
+  for (int64_t j = 0; j < chosen.slots; ++j) {
+    const int64_t e = chosen.experts[j];
+    if (e < 0) continue;
+    ++out.assigned[static_cast<size_t>(e)];
+    out.gate_sum[static_cast<size_t>(e)] += static_cast<double>(gates[j]);
+    for (int64_t i = 0; i < chosen.slots; ++i) {
+      if (chosen.experts[i] >= 0) ++out.together[static_cast<size_t>(e * rows.experts + chosen.experts[i])];
+    }
+    count_classes(e, label, objects, rows.classes, out);
   }
+}
+
+void count_tokens(const Rows& rows, int64_t begin, int64_t end, RoutingCounts& out) {
+  Distributions distributions(rows.experts);
+  const bool* valid = Rows::row<bool>(rows.valid, 0);
+  for (int64_t t = begin; t < end; ++t) {
+    if (valid && !valid[t]) continue;
+    ++out.tokens;
+    distributions.add(Rows::row<float>(rows.probabilities, t));
+    count_choice(rows, t, out);
+  }
+  distributions.add_to(out);
+}
+
+void check_indices(const std::string& layer, const char* name, const at::Tensor& values, int64_t limit) {
+  const at::Tensor flat = values.contiguous();
+  const int64_t* index = flat.const_data_ptr<int64_t>();
+  int64_t lowest = -1, highest = -1;
+  for (int64_t i = 0; i < flat.numel(); ++i) {
+    lowest = std::min(lowest, index[i]);
+    highest = std::max(highest, index[i]);
+  }
+  check(lowest >= -1 && highest < limit, MOE_ERR_INTERNAL, "routing of ", layer, ": ", name, ": expected -1 to ",
+        limit - 1, ", got ", lowest < -1 ? lowest : highest);
 }
 
 }  // namespace
+
+void RoutingStats::check_record(const RoutingRecord& r, int64_t tokens) const {
+  check_field(name_, "probabilities", r.probabilities, at::kFloat, {tokens, experts()});
+  const auto check_choice = [&](const char* name, const at::Tensor& choice) {
+    check_field(name_, name, choice, at::kLong,
+                {tokens, choice.defined() && choice.dim() == 2 ? choice.size(1) : top_k_});
+    check_indices(name_, name, choice, experts());
+  };
+  check_choice("chosen", r.chosen);
+  check_field(name_, "gates", r.gates, at::kFloat, r.chosen.sizes());
+  if (r.computed.defined()) check_choice("computed", r.computed);
+  if (r.valid.defined()) check_field(name_, "valid", r.valid, at::kBool, {tokens});
+  if (r.class_counts.defined()) check_field(name_, "class_counts", r.class_counts, at::kLong, {tokens, classes_});
+  if (!r.labels.defined()) return;
+  check_field(name_, "labels", r.labels, at::kLong, {tokens});
+  check_indices(name_, "labels", r.labels, classes_);
+}
 
 void RoutingStats::record(const RoutingRecord& record) {
   if (recomputing()) return;
   const int64_t tokens =
       record.probabilities.defined() && record.probabilities.dim() == 2 ? record.probabilities.size(0) : 0;
-  check_field(name_, "probabilities", record.probabilities, at::kFloat, {tokens, experts()});
-  check_field(name_, "gates", record.gates, at::kFloat, {tokens, experts()});
-  check_field(name_, "chosen", record.chosen, at::kBool, {tokens, experts()});
-  if (record.computed.defined()) check_field(name_, "computed", record.computed, at::kBool, {tokens, experts()});
-  if (record.valid.defined()) check_field(name_, "valid", record.valid, at::kBool, {tokens});
-  if (record.class_counts.defined())
-    check_field(name_, "class_counts", record.class_counts, at::kLong, {tokens, classes_});
-  const Rows rows(record);
-  RoutingCounts& out = evaluating_ ? eval_ : pending_;
-  const bool* valid = rows.valid.defined() ? rows.valid.const_data_ptr<bool>() : nullptr;
-  for (int64_t t = 0; t < tokens; ++t) {
-    if (valid && !valid[t]) continue;
-    count_token(rows, t, out);
-    if (rows.class_counts.defined()) count_classes(rows, t, out);
-  }
+  check_record(record, tokens);
+  const Rows rows(record, experts(), classes_);
+  const int64_t chunks = (tokens + chunk_tokens - 1) / chunk_tokens;
+  std::vector<RoutingCounts> parts(static_cast<size_t>(chunks), RoutingCounts(experts(), classes_));
+  at::parallel_for(0, chunks, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      count_tokens(rows, i * chunk_tokens, std::min(tokens, (i + 1) * chunk_tokens), parts[static_cast<size_t>(i)]);
+    }
+  });
+  for (const RoutingCounts& part : parts) (evaluating_ ? eval_ : pending_).add(part);
 }
 
 void RoutingStats::commit() noexcept {

@@ -30,15 +30,19 @@ struct RoutingCounts {
   void clear();
 };
 
-// One routing decision of a layer for T tokens. All tensors on the CPU.
+// One routing decision of a layer for T tokens. All tensors on the CPU. An expert stands at most once in a row of
+// `chosen` or `computed`; -1 = none.
 struct RoutingRecord {
   at::Tensor probabilities;  // [T, E] fp32, rows sum to 1: the router's distribution
-  at::Tensor gates;          // [T, E] fp32, gate weight where chosen, anything elsewhere
-  at::Tensor chosen;         // [T, E] bool
-  at::Tensor computed;       // [T, E] bool; undefined: the same as chosen
+  at::Tensor chosen;         // [T, K] int64
+  at::Tensor gates;          // [T, K] fp32, their gate weights; anything where none is chosen
+  at::Tensor computed;       // [T, J] int64; undefined: the same as chosen
   at::Tensor valid;          // [T] bool; undefined: all. Padded tokens are not counted
+  at::Tensor labels;         // [T] int64, the class of a token, -1 = none; undefined: none
   at::Tensor class_counts;   // [T, classes] int64; undefined: none. Objects of each class in a token
 };
+// [T, E] bool -> [T, E] int64, the column where true and -1 elsewhere.
+at::Tensor expert_indices(const at::Tensor& mask);
 
 class RoutingStats {
  public:
@@ -53,7 +57,9 @@ class RoutingStats {
   int64_t top_k() const { return top_k_; }
   int64_t classes() const { return classes_; }
 
-  void record(const RoutingRecord& record);  // into pending; a no-op while an activation checkpoint recomputes
+  // Into pending; a no-op while an activation checkpoint recomputes. Chunks of tokens in parallel, added up in their
+  // order: the same bits for any number of threads.
+  void record(const RoutingRecord& record);
 
   // Training: commit() allocates nothing and cannot fail.
   void commit() noexcept;
@@ -71,6 +77,8 @@ class RoutingStats {
   void load(const std::vector<int64_t>& counts, const std::vector<double>& sums);  // MOE_ERR_DATA when sizes differ
 
  private:
+  void check_record(const RoutingRecord& record, int64_t tokens) const;
+
   std::string name_, kind_, unit_;
   std::vector<std::string> experts_;
   int64_t top_k_, classes_;

@@ -111,6 +111,27 @@ static void add_routing(Json& json, const std::vector<RoutingStats*>& routing, i
   for (const RoutingStats* stats : routing) json["routing"][stats->name()] = layer_json(*stats, window);
 }
 
+// Counts in rows of E.
+static Json table_json(const std::vector<int64_t>& counts, int64_t experts) {
+  Json rows = Json::array();
+  for (size_t i = 0; i < counts.size(); i += static_cast<size_t>(experts)) {
+    rows.push_back(std::vector<int64_t>(counts.begin() + static_cast<int64_t>(i),
+                                        counts.begin() + static_cast<int64_t>(i) + experts));
+  }
+  return rows;
+}
+
+// What would make the lines of steps long: tokens that chose both of two experts, [E][E], and assignments by class,
+// [classes][E].
+static void add_tables(Json& json, const std::vector<RoutingStats*>& routing, int32_t window) {
+  for (const RoutingStats* stats : routing) {
+    const RoutingCounts& counts = stats->window(window);
+    Json& layer = json["routing"][stats->name()];
+    layer["coactivation"] = table_json(counts.together, stats->experts());
+    if (stats->classes() > 0) layer["class_routing"] = table_json(counts.by_class, stats->experts());
+  }
+}
+
 std::string step_json(const RunEvent& event, const StepMeans& means, const std::vector<RoutingStats*>& routing) {
   Json json = head("step", event);
   json["loss"] = means.mean(means.loss);
@@ -151,6 +172,7 @@ std::string eval_json(const RunEvent& event, const std::vector<Metric>& metrics,
   for (const Metric& metric : metrics) json["metrics"][metric.name] = metric.value;
   json["best"] = is_best;
   add_routing(json, routing, MOE_WINDOW_LAST_EVAL);
+  add_tables(json, routing, MOE_WINDOW_LAST_EVAL);
   return json.dump();
 }
 
@@ -172,6 +194,7 @@ std::string epoch_text(const RunEvent& event, const std::vector<RoutingStats*>& 
 std::string epoch_json(const RunEvent& event, const std::vector<RoutingStats*>& routing) {
   Json json = head("epoch", event);
   add_routing(json, routing, MOE_WINDOW_SINCE_RESET);
+  add_tables(json, routing, MOE_WINDOW_SINCE_RESET);
   return json.dump();
 }
 

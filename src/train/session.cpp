@@ -136,8 +136,12 @@ class Session::Transaction {
     session_.window_.clear();
   }
 
-  void restore() noexcept {
+  void restore_buffers() noexcept {
     for (size_t i = 0; i < session_.buffers_.size(); ++i) copy(session_.buffers_[i].second, session_.buffer_copies_[i]);
+  }
+
+  void restore() noexcept {
+    restore_buffers();
     for (RoutingStats* stats : session_.routing_) stats->rollback();
   }
 
@@ -200,6 +204,26 @@ void Session::train_mode() {
   }
 }
 
+// Every pass over a micro-batch draws the same numbers.
+void Session::enter_micro_batch(size_t i, ForwardContext& context) {
+  check(!take_stop(), MOE_ERR_CANCELLED, "step: stopped before micro-batch ", i + 1, " of ", window_.size(),
+        "; nothing was changed");
+  context.rng = Rng(seed_, "forward", static_cast<uint64_t>(steps_), i);
+}
+
+// What every mixture layer will route in the window.
+std::vector<RoutingTotals> Session::window_totals(ForwardContext context) {
+  const at::NoGradGuard no_grad;
+  std::vector<RoutingTotals> sums(routing_.size());
+  for (size_t i = 0; i < window_.size(); ++i) {
+    enter_micro_batch(i, context);
+    const AutocastScope autocast(amp_);
+    const std::vector<RoutingTotals> own = task_->totals(window_[i], context);
+    for (size_t layer = 0; layer < own.size(); ++layer) sums[layer] += own[layer];
+  }
+  return sums;
+}
+
 StepInfo Session::step() {
   check(!window_.empty(), MOE_ERR_STATE, "step: expected at least one batch fed since the last step, got none");
   const Stopwatch watch;
@@ -210,10 +234,12 @@ StepInfo Session::step() {
 
   StepInfo info;
   ForwardContext context = window_context(*task_, window_, steps_);
+  if (window_.size() > 1 && task_->wants_totals()) {
+    context.routing = window_totals(context);
+    transaction.restore_buffers();
+  }
   for (size_t i = 0; i < window_.size(); ++i) {
-    check(!take_stop(), MOE_ERR_CANCELLED, "step: stopped before micro-batch ", i + 1, " of ", window_.size(),
-          "; nothing was changed");
-    context.rng = Rng(seed_, "forward", static_cast<uint64_t>(steps_), i);
+    enter_micro_batch(i, context);
     const std::vector<LossTerm> terms = forward_backward(window_[i], context);
     check_terms(terms, static_cast<int64_t>(i));
     add_terms(info.terms, terms);
@@ -235,8 +261,9 @@ StepInfo Session::step() {
     transaction.restore();
   } else {
     optimizer_->apply(rate, clip_factor);
-    if (ema_) ema_->update();
     for (RoutingStats* stats : routing_) stats->commit();
+    task_->commit();
+    if (ema_) ema_->update();
     samples_ += info.samples;
   }
   scaler_->update(info.skipped);

@@ -83,6 +83,8 @@ class Session {
 
   void freeze(std::vector<NamedParameter>& parameters) const;
   NamedTensors model_tensors() const;  // parameters and buffers
+  void enter_micro_batch(size_t i, ForwardContext& context);
+  std::vector<RoutingTotals> window_totals(ForwardContext context);
   std::vector<LossTerm> forward_backward(const Batch& batch, const ForwardContext& context);
   Batch predict_one(const Batch& batch);
   void build_schedule();
@@ -106,7 +108,7 @@ class Session {
   std::vector<std::pair<std::string, at::Tensor>> weights_;  // all parameters, frozen ones included
   std::vector<std::pair<std::string, at::Tensor>> buffers_;
   std::vector<at::Tensor> buffer_copies_;  // where a transaction keeps them
-  PretrainedReport pretrained_;  // of a session from a checkpoint: the loaded names alone
+  PretrainedReport pretrained_;            // of a session from a checkpoint: the loaded names alone
   std::vector<Batch> window_;
   int64_t steps_ = 0;    // skipped ones included
   int64_t samples_ = 0;  // trained on

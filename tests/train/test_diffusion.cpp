@@ -152,8 +152,7 @@ static void test_configs_are_checked(void**) {
   const auto refused = [](const char* part, const Overrides& overrides) {
     CHECK_ERROR(MOE_ERR_CONFIG, part, Session(tiny_config(overrides), Log()));
   };
-  refused("model.experts.top_k: expected at most the 4 experts of model.experts.count, got 5",
-          {{"model.experts.top_k", "5"}});
+  refused("model.experts.top_k: expected 1 to 4 (the experts), got 5", {{"model.experts.top_k", "5"}});
   refused("sample.steps: sampler: expected at least 1 step, got 0", {{"sample.steps", "0"}});
   refused("expected multiples of 2 for the 2 levels of model.unet, got 9 x 8", {{"data.size", "[9, 8]"}});
   refused("expected euler for a network of objective flow, got ddim",

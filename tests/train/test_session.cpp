@@ -42,15 +42,9 @@ static void test_loss_falls(void**) {
   CHECK(last < 0.7 * first);
 }
 
-// The same gradient from one batch of 8 and from four of 2 with unevenly spread boxes. BatchNorm is frozen, because it
-// sees micro-batches; denoising is off, because its groups depend on the micro-batch.
-static void test_accumulation_equals_large_batch(void**) {
-  const std::vector<std::pair<std::string, std::string>> fixed = {{"train.freeze_norm", "true"},
-                                                                  {"model.denoising.queries", "0"}};
-  const std::vector<int64_t> boxes = {5, 0, 1, 1, 0, 0, 7, 2};
-  const Batch whole = tiny::batch(11, boxes);
+static std::vector<Batch> pairs_of_images(const Batch& whole, int64_t images) {
   std::vector<Batch> parts;
-  for (int64_t i = 0; i < 8; i += 2) {
+  for (int64_t i = 0; i < images; i += 2) {
     const at::Tensor offsets = whole.get("offsets");
     const int64_t from = offsets[i].item<int64_t>(), to = offsets[i + 2].item<int64_t>();
     Batch part;
@@ -60,14 +54,92 @@ static void test_accumulation_equals_large_batch(void**) {
     part.set("offsets", (offsets.slice(0, i, i + 3) - from).contiguous());
     parts.push_back(part);
   }
-  // Plain SGD with rate 1 from zero weight decay: the change of a weight is its gradient. fp32 weights would hide the
-  // last digits of it, so the comparison runs over the exact norm as well.
-  const auto one = make(fixed), four = make(fixed);
-  const StepInfo a = train(*one, {whole}), b = train(*four, parts);
+  return parts;
+}
+
+// The same gradient from one batch of 8 and from four of 2 with unevenly spread boxes. BatchNorm is frozen, because it
+// sees micro-batches; denoising is off, because its groups depend on the micro-batch.
+static void check_accumulation(std::vector<std::pair<std::string, std::string>> settings) {
+  settings.insert(settings.end(), {{"train.freeze_norm", "true"}, {"model.denoising.queries", "0"}});
+  const Batch whole = tiny::batch(11, {5, 0, 1, 1, 0, 0, 7, 2});
+  const auto one = make(settings), four = make(settings);
+  const StepInfo a = train(*one, {whole}), b = train(*four, pairs_of_images(whole, 8));
   CHECK(b.micro_batches == 4 && b.samples == 8);
   CHECK_NEAR(b.loss / a.loss, 1.0, 1e-6);
   CHECK_NEAR(b.grad_norm / a.grad_norm, 1.0, 1e-6);
   for (size_t i = 0; i < a.terms.size(); ++i) CHECK_NEAR(b.terms[i].second, a.terms[i].second, 1e-5);
+}
+
+static void test_accumulation_equals_large_batch(void**) {
+  check_accumulation({});
+  check_accumulation({{"model.experts.kind", "ffn"}, {"loss.balance", "1"}, {"loss.class_guided", "1"}});
+}
+
+static const std::vector<std::pair<std::string, std::string>> with_bias = {
+    {"model.experts.kind", "ffn"}, {"model.experts.score", "sigmoid"}, {"model.experts.bias_rate", "0.125"}};
+
+static at::Tensor router_bias(Session& session, int64_t layer) {
+  return session.task().network().named_buffers()[text("decoder.decoder.layers.", layer, ".experts.router_bias")];
+}
+
+static std::vector<std::pair<std::string, std::string>> with(
+    std::vector<std::pair<std::string, std::string>> settings,
+    const std::vector<std::pair<std::string, std::string>>& more) {
+  settings.insert(settings.end(), more.begin(), more.end());
+  return settings;
+}
+
+// Balance without a loss: once a step, by the sign of what the step's whole window counted. A pass that asks for the
+// window's totals, and one that recomputes activations, count nothing.
+static void test_bias_moves_once_a_step(void**) {
+  const auto session = make(with_bias), saved = make(with(with_bias, {{"train.checkpoint_activations", "true"}}));
+  at::Tensor wanted[2] = {at::zeros({3}), at::zeros({3})};
+  for (uint64_t step = 0; step < 3; ++step) {
+    const std::vector<Batch> window = {tiny::batch(step, {2, 3}), tiny::batch(step + 9, {1})};
+    train(*session, window);
+    train(*saved, window);
+    for (int64_t layer = 0; layer < 2; ++layer) {
+      const RoutingCounts& counts = session->routing()[static_cast<size_t>(layer)]->window(MOE_WINDOW_LAST_STEP);
+      const at::Tensor chosen = at::tensor(counts.assigned).to(at::kDouble);
+      CHECK(counts.tokens >= 3 * 20);
+      wanted[layer] += 0.125 * (chosen.mean() - chosen).sign().to(at::kFloat);
+      CHECK(at::equal(router_bias(*session, layer), wanted[layer]));
+      CHECK(at::equal(router_bias(*saved, layer), wanted[layer]));
+    }
+  }
+  CHECK(wanted[0].abs().max().item<double>() > 0);
+  CHECK(session->digest() == saved->digest());
+}
+
+static void test_bias_is_part_of_the_transaction(void**) {
+  TemporaryFolder folder;
+  const auto session = make(with(with_bias, {{"ema.decay", "0.9"}}));
+  train(*session, {tiny::batch(1, {2, 3})});
+  const uint64_t before = session->digest();
+  const at::Tensor bias = router_bias(*session, 0).clone();
+  session->request_stop();
+  CHECK_ERROR(MOE_ERR_CANCELLED, "nothing was changed", train(*session, {tiny::batch(2, {1}), tiny::batch(3, {1})}));
+  CHECK(session->digest() == before && at::equal(router_bias(*session, 0), bias));
+  session->predict(tiny::batch(2, {1}));
+  CHECK(session->digest() == before);
+  session->save(folder / "c.safetensors");
+  for (uint64_t i = 2; i < 5; ++i) train(*session, {tiny::batch(i, {2, 1}), tiny::batch(i + 9, {3})});
+  CHECK(!at::equal(router_bias(*session, 0), bias));
+  const auto again = Session::open(folder / "c.safetensors", Log());
+  for (uint64_t i = 2; i < 5; ++i) train(*again, {tiny::batch(i, {2, 1}), tiny::batch(i + 9, {3})});
+  CHECK(again->digest() == session->digest());
+}
+
+// The pass ahead leaves BatchNorm's buffers and the statistics as they were.
+static void test_totals_leave_no_trace(void**) {
+  const std::vector<std::pair<std::string, std::string>> ffn = {{"model.experts.kind", "ffn"}, {"loss.balance", "0"}};
+  const std::vector<Batch> window = {tiny::batch(1, {2, 3}), tiny::batch(2, {1, 1})};
+  const auto plain = make(ffn), tiny_weight = make(with(ffn, {{"loss.balance", "1e-30"}}));
+  train(*plain, window);
+  train(*tiny_weight, window);
+  CHECK(plain->routing()[0]->save_counts() == tiny_weight->routing()[0]->save_counts());
+  const auto buffers = tiny_weight->task().network().named_buffers();
+  for (const auto& item : plain->task().network().named_buffers()) CHECK(at::equal(item.value(), buffers[item.key()]));
 }
 
 static void test_bad_batches_are_refused_and_nothing_is_queued(void**) {
@@ -279,6 +351,9 @@ int main() {
   const CMUnitTest tests[] = {cmocka_unit_test(test_same_seed_same_bits),
                               cmocka_unit_test(test_loss_falls),
                               cmocka_unit_test(test_accumulation_equals_large_batch),
+                              cmocka_unit_test(test_bias_moves_once_a_step),
+                              cmocka_unit_test(test_bias_is_part_of_the_transaction),
+                              cmocka_unit_test(test_totals_leave_no_trace),
                               cmocka_unit_test(test_bad_batches_are_refused_and_nothing_is_queued),
                               cmocka_unit_test(test_non_finite_loss_leaves_every_byte),
                               cmocka_unit_test(test_stop_request_changes_nothing),

@@ -1,3 +1,5 @@
 foreach(topic router router_logits balance)
   moe_test(test_${topic} unit TORCH SOURCES ${CMAKE_CURRENT_LIST_DIR}/test_${topic}.cpp LINK moe_moe)
 endforeach()
+moe_test(test_router_schema unit TORCH SOURCES ${CMAKE_CURRENT_LIST_DIR}/test_router_schema.cpp LINK moe_moe)
+moe_test(test_router_losses unit TORCH SOURCES ${CMAKE_CURRENT_LIST_DIR}/test_router_losses.cpp LINK moe_nn)

@@ -274,7 +274,6 @@ static void test_first_loss_is_one(void**) {
   Options options;
   options.network = tiny();
   options.objective.prediction = Prediction::eps;
-  options.balance = 0;
   const auto network = make_network(options.network, 1);
   const Objective objective(options.objective);
   const at::Tensor x0 = pictures(32, options.network).clamp(-1, 1);
@@ -284,6 +283,71 @@ static void test_first_loss_is_one(void**) {
   const LossResult result = losses(options, *network, objective, x0, draw, context);
   CHECK(result.terms.size() == 1);
   CHECK_NEAR(result.terms[0].value.item<double>(), 1, 0.02);
+}
+
+static TrainingDraw rows(const TrainingDraw& all, int64_t begin, int64_t end) {
+  return {{all.levels.begin() + begin, all.levels.begin() + end},
+          all.noise.slice(0, begin, end),
+          all.labels.slice(0, begin, end)};
+}
+
+// Values and gradients of three uneven micro-batches with the window's totals, in double, against one large batch.
+static void check_accumulation(const NetworkOptions& network_options, const RouterLossWeights& weights) {
+  Options options;
+  options.network = network_options;
+  options.router_loss = weights;
+  const Objective objective(options.objective);
+  const at::Tensor x0 = pictures(7, options.network).clamp(-1, 1).to(at::kDouble);
+  const double hidden = options.network.topology == Topology::standard ? 0.3 : 0;  // the published one has no such row
+  const TrainingDraw draw = draw_training(objective, x0, labels(7, 2), 3, hidden, Rng(1, "draw"));
+  ForwardContext context;
+  context.window_samples = 7;
+  std::map<std::string, double> values[2];
+  std::vector<at::Tensor> gradients[2];
+  for (const bool split : {false, true}) {
+    const auto network = make_network(options.network, 1);
+    stir(*network);
+    network->to(at::kDouble);
+    using Cuts = std::vector<std::pair<int64_t, int64_t>>;
+    const Cuts cuts = split ? Cuts{{0, 1}, {1, 5}, {5, 7}} : Cuts{{0, 7}};
+    context.routing.clear();
+    if (split && options.router_loss.over_window) {
+      const at::NoGradGuard no_grad;
+      context.routing.resize(network->mixture_layers().size());
+      for (const auto& [a, b] : cuts) {
+        const auto own = totals(options, *network, objective, x0.slice(0, a, b), rows(draw, a, b), context);
+        for (size_t i = 0; i < own.size(); ++i) context.routing[i] += own[i];
+      }
+    }
+    for (const auto& [a, b] : cuts) {
+      at::Tensor total = at::zeros({}, at::kDouble);
+      for (const LossTerm& term :
+           losses(options, *network, objective, x0.slice(0, a, b), rows(draw, a, b), context).terms) {
+        values[split][term.name] += term.value.item<double>();
+        total = total + term.value;
+      }
+      total.backward();
+    }
+    for (const at::Tensor& p : network->parameters()) {
+      if (p.grad().defined()) gradients[split].push_back(p.grad().flatten());
+    }
+  }
+  for (const auto& [name, value] : values[0]) CHECK_NEAR(values[1].at(name), value, 1e-9);
+  const at::Tensor one = at::cat(gradients[0]), many = at::cat(gradients[1]);
+  CHECK((one - many).norm().item<double>() < 1e-8 * one.norm().item<double>());
+}
+
+static void test_accumulation_is_exact(void**) {
+  RouterLossWeights all, sums;
+  all.balance = all.gshard = all.importance = all.router_z = all.token_entropy = all.marginal_entropy = 1;
+  all.mutual_information = all.limoe = all.class_mutual_information = all.class_guided = 1;
+  sums.router_z = sums.token_entropy = 1;
+  sums.over_window = false;
+  for (const NetworkOptions& options :
+       {tiny(), tiny(ExpertKind::token), tiny(ExpertKind::conv, Topology::paper_standard)}) {
+    if (options.topology == Topology::standard) check_accumulation(options, all);
+    check_accumulation(options, sums);
+  }
 }
 
 // Routers decide in fp32 under autocast: their logits have more digits than bfloat16 keeps.
@@ -452,6 +516,7 @@ int main() {
                               cmocka_unit_test(test_every_kind_runs),
                               cmocka_unit_test(test_conditions_reach_the_output),
                               cmocka_unit_test(test_first_loss_is_one),
+                              cmocka_unit_test(test_accumulation_is_exact),
                               cmocka_unit_test(test_router_logits_are_fp32),
                               cmocka_unit_test(test_broken_routers_are_named),
                               cmocka_unit_test(test_samples_are_independent),

@@ -6,6 +6,7 @@
 
 #include "support/test.h"
 #include "tensor/checkpoint_fn.h"
+#include "tensor/random.h"
 
 using namespace moe;
 
@@ -20,16 +21,18 @@ RoutingStats make_stats(int64_t experts, int64_t top_k = 1, int64_t classes = 0)
 // Each token chooses the experts listed for it, each with gate 1/k; its distribution is uniform over them.
 RoutingRecord record_of(const std::vector<std::vector<int64_t>>& choices, int64_t experts) {
   const int64_t tokens = static_cast<int64_t>(choices.size());
+  int64_t most = 1;
+  for (const auto& choice : choices) most = std::max(most, static_cast<int64_t>(choice.size()));
   RoutingRecord record;
   record.probabilities = at::zeros({tokens, experts});
-  record.gates = at::full({tokens, experts}, 99.0f);  // anything where not chosen
-  record.chosen = at::zeros({tokens, experts}, at::kBool);
+  record.gates = at::full({tokens, most}, 99.0f);  // anything where none is chosen
+  record.chosen = at::full({tokens, most}, -1, at::kLong);
   for (int64_t t = 0; t < tokens; ++t) {
-    for (const int64_t e : choices[t]) {
+    for (size_t j = 0; j < choices[t].size(); ++j) {
       const float share = 1.0f / static_cast<float>(choices[t].size());
-      record.probabilities[t][e] = share;
-      record.gates[t][e] = share;
-      record.chosen[t][e] = true;
+      record.probabilities[t][choices[t][j]] = share;
+      record.gates[t][static_cast<int64_t>(j)] = share;
+      record.chosen[t][static_cast<int64_t>(j)] = choices[t][j];
     }
   }
   return record;
@@ -152,6 +155,59 @@ static void class_information(void**) {
              1e-12);
 }
 
+// The class of a token says what a row of counts with a single 1 says.
+static void labels_are_counts_of_one(void**) {
+  RoutingStats by_label = make_stats(3, 2, 2), by_count = make_stats(3, 2, 2);
+  RoutingRecord record = record_of({{0, 1}, {1, 2}, {1, 0}, {2, 0}}, 3);
+  record.labels = at::tensor({1, -1, 0, 1}, at::kLong);
+  const RoutingCounts& one = committed(by_label, record);
+  record.labels = at::Tensor();
+  record.class_counts = at::tensor({0, 1, 0, 0, 1, 0, 0, 1}, at::kLong).view({4, 2});
+  CHECK(same(one, committed(by_count, record)));
+  CHECK(one.by_class == (std::vector<int64_t>{1, 1, 0, 2, 1, 1}));
+}
+
+// Many tokens, some padded, against loops; the same bits for one and two threads.
+static void many_tokens(void**) {
+  const int64_t tokens = 20000, experts = 13;
+  RoutingRecord record;
+  record.probabilities = at::softmax(3 * normal_tensor(Rng(1, "logits"), {tokens, experts}), 1);
+  const auto [gates, chosen] = record.probabilities.topk(3, 1);
+  record.gates = gates.contiguous();
+  record.chosen = chosen.contiguous();
+  record.valid = uniform_tensor(Rng(1, "valid"), {tokens}) < 0.9;
+  record.labels = at::arange(tokens) % 4;
+  RoutingStats stats = make_stats(experts, 3, 4), again = make_stats(experts, 3, 4);
+  at::set_num_threads(1);
+  const RoutingCounts& counts = committed(stats, record);
+  at::set_num_threads(2);
+  CHECK(same(counts, committed(again, record)));
+  const at::Tensor p = record.probabilities.to(at::kDouble).index({record.valid});
+  const at::Tensor entropy = -(p * p.log()).sum(), best = std::get<0>(p.topk(2, 1));
+  CHECK(counts.tokens == p.size(0));
+  CHECK_NEAR(counts.entropy_sum / entropy.item<double>(), 1, 1e-12);
+  CHECK_NEAR(counts.confidence_sum / best.select(1, 0).sum().item<double>(), 1, 1e-12);
+  CHECK_NEAR(counts.margin_sum / (best.select(1, 0) - best.select(1, 1)).sum().item<double>(), 1, 1e-12);
+  const at::Tensor kept = record.chosen.index({record.valid}), sums = p.sum(0);
+  for (int64_t e = 0; e < experts; ++e) {
+    CHECK(counts.assigned[e] == (kept == e).sum().item<int64_t>());
+    CHECK_NEAR(counts.prob_sum[e] / sums[e].item<double>(), 1, 1e-12);
+  }
+}
+
+// Closed form: 4 tokens, expert 0 chosen by three of them with gates 0.5, 0.5 and 1.
+static void shares_of_an_expert(void**) {
+  RoutingStats stats = make_stats(3, 2);
+  const std::vector<ExpertShare> shares = expert_shares(committed(stats, record_of({{0, 1}, {1, 0}, {0}, {1}}, 3)));
+  CHECK_NEAR(shares[0].share, 3.0 / 6, 1e-12);
+  CHECK_NEAR(shares[0].activation_rate, 3.0 / 4, 1e-12);
+  CHECK_NEAR(shares[0].gate_mean, 2.0 / 3, 1e-12);
+  CHECK_NEAR(shares[0].importance, 2.0 / 4, 1e-12);
+  CHECK(shares[2].share == 0 && shares[2].activation_rate == 0 && shares[2].gate_mean == 0 &&
+        shares[2].importance == 0);
+  for (const ExpertShare& empty : expert_shares(RoutingCounts(2, 0))) CHECK(empty.share == 0 && empty.gate_mean == 0);
+}
+
 static void one_expert(void**) {
   RoutingStats stats = make_stats(1);
   const RoutingSummary summary = summarize(committed(stats, record_of({{0}, {0}}, 1)));
@@ -187,9 +243,7 @@ static void padded_tokens_are_not_counted(void**) {
 static void dropped_and_added(void**) {
   RoutingStats stats = make_stats(3);
   RoutingRecord record = record_of({{0}, {0}, {0}, {1}}, 3);
-  record.computed = record.chosen.clone();
-  record.computed[2][0] = false;  // over capacity
-  record.computed[3][2] = true;   // added by supervision
+  record.computed = at::tensor({0, -1, 0, -1, -1, -1, 1, 2}, at::kLong).view({4, 2});  // over capacity; supervised
   const RoutingCounts& counts = committed(stats, record);
   CHECK(counts.assigned == (std::vector<int64_t>{3, 1, 0}));
   CHECK(counts.computed == (std::vector<int64_t>{2, 1, 1}));
@@ -287,11 +341,17 @@ static void misuse_is_named(void**) {
   RoutingStats stats = make_stats(3);
   RoutingRecord record = record_of({{0}, {1}}, 3);
   record.gates = at::zeros({2, 4});
-  CHECK_ERROR(MOE_ERR_INTERNAL, "decoder.moe: gates: expected Float [2, 3] on the CPU, got Float [2, 4]",
+  CHECK_ERROR(MOE_ERR_INTERNAL, "decoder.moe: gates: expected Float [2, 1] on the CPU, got Float [2, 4]",
               stats.record(record));
   record = record_of({{0}}, 3);
   record.chosen = record.chosen.to(at::kFloat);
-  CHECK_ERROR(MOE_ERR_INTERNAL, "chosen: expected Bool", stats.record(record));
+  CHECK_ERROR(MOE_ERR_INTERNAL, "chosen: expected Long", stats.record(record));
+  record = record_of({{0}}, 3);
+  record.chosen[0][0] = 3;
+  CHECK_ERROR(MOE_ERR_INTERNAL, "chosen: expected -1 to 2, got 3", stats.record(record));
+  record = record_of({{0}}, 3);
+  record.labels = at::zeros({1}, at::kLong);
+  CHECK_ERROR(MOE_ERR_INTERNAL, "labels: expected -1 to -1, got 0", stats.record(record));
   record = record_of({{0}}, 3);
   record.class_counts = at::zeros({1, 2}, at::kLong);
   CHECK_ERROR(MOE_ERR_INTERNAL, "class_counts: expected Long [1, 0]", stats.record(record));
@@ -310,6 +370,9 @@ int main() {
       cmocka_unit_test(confidence_margin_and_information),
       cmocka_unit_test(pairs_of_experts),
       cmocka_unit_test(class_information),
+      cmocka_unit_test(labels_are_counts_of_one),
+      cmocka_unit_test(many_tokens),
+      cmocka_unit_test(shares_of_an_expert),
       cmocka_unit_test(one_expert),
       cmocka_unit_test(zero_tokens),
       cmocka_unit_test(tokens_without_assignment),

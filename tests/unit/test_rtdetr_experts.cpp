@@ -108,6 +108,17 @@ static std::map<std::string, double> step(moe::Task& task, const std::vector<Bat
   }
   task.network().train();
   if (fixed_norms) fix_norms(task.network());
+  if (task.wants_totals() && window.size() > 1) {
+    const at::NoGradGuard no_grad;
+    std::vector<moe::RoutingTotals> sums(task.routing().size());
+    for (const Batch& batch : window) {
+      const auto own = task.totals(batch, context);
+      for (size_t i = 0; i < own.size(); ++i) sums[i] += own[i];
+    }
+    for (const moe::RoutingTotals& sum : sums)
+      CHECK(static_cast<double>(sum.tokens) == context.normalizers.at("router_tokens"));
+    context.routing = sums;
+  }
   std::map<std::string, double> values;
   for (const Batch& batch : window) {
     at::Tensor total = at::zeros({}, at::kFloat);
@@ -319,6 +330,19 @@ static void test_ffn_experts_learn(void**) {
   }
 }
 
+// The window's tokens are known before any forward pass: images of any size and number of objects.
+static void test_routed_tokens_are_known_ahead(void**) {
+  const auto task = create(config_with(ffn_with({{"model.queries", "90"}, {"loss.balance_over", "micro_batch"}})));
+  for (const auto& counts : {std::vector<int64_t>{3, 1}, {0, 0}, {7, 0}}) {
+    const Batch batch = batch_of(counts, {0, 3, 1});
+    moe::ForwardContext context;
+    context.normalizers = task->normalizers(batch);
+    for (const moe::RoutingTotals& layer : task->totals(batch, context)) {
+      CHECK(static_cast<double>(layer.tokens) == context.normalizers.at("router_tokens"));
+    }
+  }
+}
+
 static PartCost costs(const Options& options) {
   const Network network(options);
   PartCost sum;
@@ -346,10 +370,10 @@ static void test_ffn_settings(void**) {
   const auto fails = [](const char* part, const char* key, const char* value) {
     CHECK_ERROR(MOE_ERR_CONFIG, part, options_with(ffn_with({{key, value}})));
   };
-  fails("model.experts.top_k: expected at most the 3 experts, got 4", "model.experts.top_k", "4");
-  fails("expected raw with model.experts.top_k = 1", "model.experts.top_k", "1");
+  fails("model.experts.top_k: expected 1 to 3 (the experts), got 4", "model.experts.top_k", "4");
+  fails("model.experts.gate: expected raw with top_k 1", "model.experts.top_k", "1");
   fails("model.experts.shared_layers: expected 0", "model.experts.shared_layers", "1");
-  fails("expected a multiple of model.experts.top_k = 3, got 32", "model.experts.top_k", "3");
+  fails("expected a multiple of model.experts.top_k + shared = 3, got 32", "model.experts.top_k", "3");
   const auto guided = [] { options_with(ffn_with({{"loss.class_guided", "0.1"}, {"model.experts.count", "4"}})); };
   CHECK_ERROR(MOE_ERR_CONFIG, "expected model.experts.count to be the 3 groups", guided());
   const auto text = create(config_with(ffn))->summary();
@@ -422,7 +446,28 @@ static void test_no_objects(void**) {
 static void test_accumulation_is_exact(void**) {
   const Batch whole = batch_of({0, 0, 7, 1, 2, 0, 1, 12}, {0, 3, 1, 5, 0});
   const std::vector<Settings> variants = {
-      {{"loss.normalize", "all"}}, {{"loss.normalize", "expert"}}, {{"model.experts.shared_layers", "1"}}};
+      {{"loss.normalize", "all"}},
+      {{"loss.normalize", "expert"}},
+      {{"model.experts.shared_layers", "1"}},
+      {{"model.experts.kind", "ffn"}, {"model.queries", "12"}, {"loss.balance", "1"}, {"loss.router_z", "1"}},
+      {{"model.experts.kind", "ffn"},
+       {"model.queries", "12"},
+       {"model.experts.score", "sigmoid"},
+       {"model.experts.shared", "2"},
+       {"loss.gshard", "1"},
+       {"loss.importance", "1"},
+       {"loss.token_entropy", "1"},
+       {"loss.marginal_entropy", "1"},
+       {"loss.mutual_information", "1"},
+       {"loss.limoe", "1"},
+       {"loss.class_mutual_information", "1"},
+       {"loss.class_guided", "1"}},
+      // sums over tokens are exact also where balance is asked for within each micro-batch
+      {{"model.experts.kind", "ffn"},
+       {"model.queries", "12"},
+       {"loss.balance", "0"},
+       {"loss.router_z", "1"},
+       {"loss.balance_over", "micro_batch"}}};
   for (const auto& settings : variants) {
     std::map<std::string, double> values[2];
     std::vector<at::Tensor> gradients[2];
@@ -548,6 +593,7 @@ int main() {
       cmocka_unit_test(test_matches_of_an_expert),
       cmocka_unit_test(test_one_ffn_expert_is_the_dense_layer),
       cmocka_unit_test(test_ffn_experts_learn),
+      cmocka_unit_test(test_routed_tokens_are_known_ahead),
       cmocka_unit_test(test_cost_of_ffn_experts),
       cmocka_unit_test(test_ffn_settings),
       cmocka_unit_test(test_ruled_out_experts_are_not_computed),

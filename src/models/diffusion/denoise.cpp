@@ -2,7 +2,8 @@
 
 #include <ATen/ATen.h>
 
-#include "moe/balance.h"
+#include <cmath>
+
 #include "tensor/random.h"
 #include "tensor/scope.h"
 
@@ -53,25 +54,67 @@ TrainingDraw draw_training(const Objective& objective, const at::Tensor& x0, con
   return out;
 }
 
-// Mean over the layers, each weighted by the micro-batch's share of the window.
-static void add_router_terms(const Options& options, double share, LossResult& result) {
-  const auto add = [&](const char* name, double weight, at::Tensor (*loss)(const Routing&, const RoutingTotals&)) {
-    if (weight == 0 || result.routings.empty()) return;
-    at::Tensor sum;
-    for (const Routing& routing : result.routings) {
-      const at::Tensor own = loss(routing, {});
-      sum = sum.defined() ? sum + own : own;
+at::Tensor classes_of_tokens(const at::Tensor& labels, int64_t classes, const Routing& routing) {
+  const at::Tensor known = labels.masked_fill(labels == classes, -1);
+  return known.repeat_interleave(routing.logits.size(0) / labels.size(0));
+}
+
+// Class y belongs to expert y, counted around where there are fewer experts.
+static at::Tensor expert_of_class(const at::Tensor& classes, int64_t experts) {
+  return at::where(classes >= 0, classes.remainder(experts), classes);
+}
+
+static RoutedTokens routed_tokens(const Options& options, const Routing& routing, const at::Tensor& labels) {
+  RoutedTokens out;
+  out.classes = options.network.classes;
+  if (out.classes == 0 || !options.router_loss.by_class()) return out;
+  out.labels = classes_of_tokens(labels, out.classes, routing);
+  out.targets = expert_of_class(out.labels, routing.logits.size(1));
+  return out;
+}
+
+// Mean over the layers. Without the window's totals a micro-batch counts for its share of the samples, which is that of
+// the tokens.
+static void add_router_terms(const Options& options, const at::Tensor& labels, const ForwardContext& context,
+                             LossResult& result) {
+  const size_t first = result.terms.size();
+  const double layers = static_cast<double>(result.routings.size());
+  for (size_t i = 0; i < result.routings.size(); ++i) {
+    const Routing& routing = result.routings[i];
+    RoutedTokens tokens = routed_tokens(options, routing, labels);
+    const double of_a_sample = static_cast<double>(routing.tokens) / static_cast<double>(labels.size(0));
+    tokens.window.tokens = std::llround(context.window_samples * of_a_sample);
+    if (!context.routing.empty()) tokens.window = context.routing[i];
+    const auto losses = router_losses(options.router_loss, routing, tokens);
+    for (size_t j = 0; j < losses.size(); ++j) {
+      if (i == 0) result.terms.push_back({losses[j].first, at::zeros({}, losses[j].second.options())});
+      at::Tensor& sum = result.terms[first + j].value;
+      sum = sum + losses[j].second / layers;
     }
-    result.terms.push_back({name, sum * (weight * share / static_cast<double>(result.routings.size()))});
-  };
-  add("balance", options.balance, switch_loss);
-  add("router_z", options.router_z, z_loss);
+  }
+}
+
+static NetworkOutput training_pass(const Network& network, const Objective& objective, const at::Tensor& x0,
+                                   const TrainingDraw& draw, const ForwardContext& context) {
+  const at::Tensor x = noised(x0, draw.noise, draw.levels);
+  return raw_prediction(network, objective, x, draw.levels, draw.labels, context.rng.child("routers"));
+}
+
+std::vector<RoutingTotals> totals(const Options& options, const Network& network, const Objective& objective,
+                                  const at::Tensor& x0, const TrainingDraw& draw, const ForwardContext& context) {
+  const NetworkOutput output = training_pass(network, objective, x0, draw, context);
+  const Float32Scope precise;
+  std::vector<RoutingTotals> out;
+  for (const Routing& routing : output.routings) {
+    const RoutedTokens tokens = routed_tokens(options, routing, draw.labels);
+    out.push_back(routing_totals(routing, tokens.labels, tokens.classes));
+  }
+  return out;
 }
 
 LossResult losses(const Options& options, const Network& network, const Objective& objective, const at::Tensor& x0,
                   const TrainingDraw& draw, const ForwardContext& context) {
-  const at::Tensor x = noised(x0, draw.noise, draw.levels);
-  NetworkOutput output = raw_prediction(network, objective, x, draw.levels, draw.labels, context.rng.child("routers"));
+  NetworkOutput output = training_pass(network, objective, x0, draw, context);
   const Float32Scope precise;
   const std::vector<Coefficients> c = coefficients(objective, draw.levels);
   const at::Tensor target =
@@ -81,7 +124,7 @@ LossResult losses(const Options& options, const Network& network, const Objectiv
   result.routings = std::move(output.routings);
   const double pixels = static_cast<double>(x0[0].numel());
   result.terms.push_back({"denoising", error.sum() / (context.window_samples * pixels)});
-  add_router_terms(options, static_cast<double>(x0.size(0)) / context.window_samples, result);
+  add_router_terms(options, draw.labels, context, result);
   return result;
 }
 

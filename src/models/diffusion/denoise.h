@@ -29,6 +29,14 @@ struct LossResult {
 LossResult losses(const Options& options, const Network& network, const Objective& objective, const at::Tensor& x0,
                   const TrainingDraw& draw, const ForwardContext& context);
 
+// What its routers will choose, for losses of the whole window; without gradient.
+std::vector<RoutingTotals> totals(const Options& options, const Network& network, const Objective& objective,
+                                  const at::Tensor& x0, const TrainingDraw& draw, const ForwardContext& context);
+
+// labels int64 [B], `classes` for none -> of each of the routing's tokens, [T], -1 for none. A pixel has the class of
+// its picture.
+at::Tensor classes_of_tokens(const at::Tensor& labels, int64_t classes, const Routing& routing);
+
 // Squared error of the predicted noise in x = signal * x0 + noise * eps at the same level of a variance-preserving
 // process for all samples, mean over pixels: [B] float64. Levels of other processes have the same signal-to-noise
 // ratio.

@@ -62,6 +62,7 @@ class ClassEmbedding : public nn::Module {
 struct Condition {
   at::Tensor time, label;  // [B, D]; label undefined in an unconditional network
   at::Tensor mixed;        // SiLU(time + label)
+  at::Tensor classes;      // [B] int64, -1 for none; undefined in an unconditional network
 };
 
 // x [B, C, H, W] -> [B, C]

@@ -5,7 +5,7 @@
 #include <optional>
 
 #include "models/diffusion/options.h"
-#include "nn/init.h"
+#include "nn/router.h"
 
 namespace moe::diffusion {
 
@@ -13,6 +13,7 @@ namespace moe::diffusion {
 struct MixtureLayer {
   std::string name;  // module path
   std::string unit;  // "image" or "pixel"
+  const nn::Router* router;
 };
 
 struct NetworkOutput {

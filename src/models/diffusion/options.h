@@ -8,7 +8,8 @@
 #include "config/config.h"
 #include "models/diffusion/objective.h"
 #include "models/diffusion/sampler.h"
-#include "moe/router.h"
+#include "moe/router_losses.h"
+#include "moe/router_schema.h"
 
 namespace moe::diffusion {
 
@@ -26,7 +27,7 @@ struct ExpertOptions {
   int64_t count = 8;
   double width = 1, shared_width = 1;  // hidden channels of an expert and of the shared one (0: none) over the block's
   std::vector<int64_t> dilation = {1, 2, 4};  // of the experts in turn, at most a quarter of the map's side
-  RouterOptions router;
+  RouterSettings router;
 };
 
 enum class FrequencyMode { none, channel_gate, bands, filter };
@@ -70,8 +71,8 @@ struct Options {
   ObjectiveOptions objective;
   SamplerOptions sampler;
   GuidanceOptions guidance;
-  double label_dropout = 0.1;           // share of training samples whose class is hidden
-  double balance = 0.01, router_z = 0;  // weights of the routers' losses
+  double label_dropout = 0.1;     // share of training samples whose class is hidden
+  RouterLossWeights router_loss;  // means over the routers
   uint64_t seed = 0;
 };
 

@@ -23,6 +23,7 @@ PaperBlock::PaperBlock(const NetworkOptions& options, int64_t in, int64_t out) :
   const int64_t features = out + 2 * options.embedding;
   router_ = register_module(
       "router", std::make_shared<nn::Mlp>(features, features / 2, options.experts.count, 2, nn::Activation::gelu));
+  choice_.emplace(*this, options.experts.router, 0, options.experts.count);
   stages_ = {add_stage("1", out), add_stage("2", out)};
 }
 
@@ -76,21 +77,21 @@ at::Tensor PaperBlock::mixed(const at::Tensor& h, const Routing& routing) const 
 }
 
 // fp32 also under autocast: exact ties are common in bfloat16 logits.
-at::Tensor PaperBlock::router_logits(const at::Tensor& h, const Condition& condition) const {
+Routing PaperBlock::route_images(const at::Tensor& h, const Condition& condition,
+                                 const std::optional<Rng>& noise) const {
   const Float32Scope precise;
+  const nn::RouterContext context{{}, noise, condition.classes};
   const at::Tensor features = routing_features(h, condition);
-  return router_->forward(features.scalar_type() == at::kDouble ? features : features.to(at::kFloat));
+  const at::Tensor exact = features.scalar_type() == at::kDouble ? features : features.to(at::kFloat);
+  return choice_->decide(router_->forward(choice_->jittered(exact, context)), context);
 }
 
 BlockOutput PaperBlock::forward(const at::Tensor& x, const Condition& condition,
                                 const std::optional<Rng>& noise) const {
   const at::Tensor h = project_->forward(x);
   if (fusion_) return {fusion_->forward(h), {}};
-  RouterInputs in;
-  in.logits = router_logits(h, condition);
-  in.noise = noise;
   BlockOutput out;
-  out.routing = route(options_.experts.router, in);
+  out.routing = route_images(h, condition, noise);
   out.y = mixed(h, *out.routing);
   return out;
 }
@@ -159,9 +160,11 @@ void PaperUnet::init_own(const nn::ParameterInit& init) {
 std::vector<MixtureLayer> PaperUnet::mixture_layers() const {
   std::vector<MixtureLayer> out;
   if (!has_experts(options_)) return out;
-  for (size_t l = 0; l < down_.size(); ++l) out.push_back({text("down", l), "image"});
-  if (middle_) out.push_back({"middle", "image"});
-  for (size_t l = up_.size(); l-- > 0;) out.push_back({text("up", l), "image"});
+  for (size_t l = 0; l < down_.size(); ++l) out.push_back({text("down", l), "image", down_[l]->router()});
+  if (middle_) out.push_back({"middle", "image", middle_->router()});
+  for (size_t i = 0; i < up_.size(); ++i) {  // the coarsest one first
+    out.push_back({text("up", up_.size() - 1 - i), "image", up_[i]->router()});
+  }
   return out;
 }
 

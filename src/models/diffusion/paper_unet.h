@@ -13,6 +13,7 @@ class PaperBlock : public nn::Module {
  public:
   PaperBlock(const NetworkOptions& options, int64_t in, int64_t out);
   BlockOutput forward(const at::Tensor& x, const Condition& condition, const std::optional<Rng>& noise) const;
+  const nn::Router* router() const { return choice_ ? &*choice_ : nullptr; }
   void init_own(const nn::ParameterInit& init) override;
 
  private:
@@ -21,11 +22,12 @@ class PaperBlock : public nn::Module {
   };
   Stage add_stage(const std::string& name, int64_t channels);
   at::Tensor mixed(const at::Tensor& h, const Routing& routing) const;
-  at::Tensor router_logits(const at::Tensor& h, const Condition& condition) const;
+  Routing route_images(const at::Tensor& h, const Condition& condition, const std::optional<Rng>& noise) const;
 
   NetworkOptions options_;
   std::shared_ptr<SpatialConv> project_;
-  std::shared_ptr<nn::Mlp> router_;
+  std::shared_ptr<nn::Mlp> router_;  // makes the logits
+  std::optional<nn::Router> choice_;
   std::vector<Stage> stages_;
   std::shared_ptr<FusionBranch> fusion_;
 };

@@ -25,7 +25,7 @@ static Schema data_keys() {
 
 static Schema network_keys() {
   using enum KeyType;
-  return {
+  Schema keys = {
       {"model.unet.topology", text, "standard", "standard | paper | paper_standard",
        "standard: residual blocks with AdaGN; paper: the published blocks, skip connections after each halving; "
        "paper_standard: the published blocks in the standard order."},
@@ -40,15 +40,11 @@ static Schema network_keys() {
        "expert as wide as the shared and the chosen ones together, the multiply-adds of conv; fusion: parallel dilated "
        "convolutions."},
       {"model.experts.count", integer, "8", ">= 1, <= 1024", "Experts of a block."},
-      {"model.experts.top_k", integer, "2", ">= 1, <= 1024", "Experts of a picture or pixel."},
       {"model.experts.width", number, "1", "> 0, <= 16", "Hidden channels of an expert over those of its block."},
       {"model.experts.shared_width", number, "1", ">= 0, <= 16",
        "The same of the expert that every picture takes; 0: none."},
       {"model.experts.dilation", integers, "[1, 2, 4]", ">= 1, <= 64",
        "Dilations of the experts in turn, at most a quarter of the map's side; [1]: no dilation."},
-      {"model.experts.gate", text, "renormalized", "raw | renormalized | softmax", "Gate weights of the chosen."},
-      {"model.experts.noise", number, "0", ">= 0", "Deviation of Gaussian noise on the routers' logits in training."},
-      {"model.experts.temperature", number, "1", "> 0", "Divisor of the routers' logits."},
       {"model.frequency.mode", text, "bands", "none | channel_gate | bands | filter",
        "Frequency module at the bottom: gains of frequency bands by picture and time; one gain a channel (as "
        "published); "
@@ -56,11 +52,15 @@ static Schema network_keys() {
       {"model.frequency.bands", integer, "2", ">= 1, <= 4",
        "Bands, with edges at the last of 1/16, 1/8, 1/4 cycles a pixel."},
   };
+  for (const Schema& part : {router_keys("Experts of a picture (conv) or pixel (token).", ""), class_prior_keys("")}) {
+    keys.insert(keys.end(), part.begin(), part.end());
+  }
+  return keys;
 }
 
 static Schema objective_keys() {
   using enum KeyType;
-  return {
+  Schema keys = {
       {"diffusion.prediction", text, "v", "eps | v | x0 | edm | flow",
        "What the network predicts, and the process it belongs to: noise, velocity or picture of a discrete "
        "variance-preserving process; EDM's preconditioned picture; the velocity of a rectified flow."},
@@ -78,9 +78,10 @@ static Schema objective_keys() {
        "flow: distribution of the noise share in training."},
       {"diffusion.label_dropout", number, "0.1", ">= 0, <= 1",
        "Share of training samples whose class is hidden, for guidance."},
-      {"loss.balance", number, "0.01", ">= 0", "Weight of the Switch balance loss, mean over the routers."},
-      {"loss.router_z", number, "0", ">= 0", "Weight of the mean squared log-sum-exp of the routers' logits."},
   };
+  const Schema losses = router_loss_keys("mean over the routers", "0.01");
+  keys.insert(keys.end(), losses.begin(), losses.end());
+  return keys;
 }
 
 static Schema sampler_keys() {
@@ -154,20 +155,21 @@ static void read_experts(const Config& config, Options& out) {
   e.width = config.number("model.experts.width");
   e.shared_width = config.number("model.experts.shared_width");
   e.dilation = config.integers("model.experts.dilation");
-  e.router.top_k = config.integer("model.experts.top_k");
-  e.router.gate = parse_router_gate(config.text("model.experts.gate"));
-  e.router.logit_noise = config.number("model.experts.noise");
-  e.router.temperature = config.number("model.experts.temperature");
-  const bool mixes = e.kind == ExpertKind::conv || e.kind == ExpertKind::token;
-  if (mixes && e.router.top_k > e.count) {
-    config.fail_at("model.experts.top_k",
-                   text("expected at most the ", e.count, " experts of model.experts.count, got ", e.router.top_k));
+  e.router.top_k = config.integer("model.experts.top_k");  // dense: what it stands for
+  if (e.kind != ExpertKind::conv && e.kind != ExpertKind::token) return;
+  e.router = read_router(config, e.count);
+  out.router_loss = read_router_losses(config, e.router);
+  if (out.router_loss.by_class() && out.classes.empty()) {
+    const bool guided = out.router_loss.class_guided > 0;
+    config.fail_at(guided ? "loss.class_guided" : "loss.class_mutual_information",
+                   "expected 0 without data.classes, got more");
   }
-  if (mixes && e.router.top_k == 1 && e.count > 1 && e.router.gate != RouterGate::raw) {
-    config.fail_at("model.experts.gate",
-                   text("expected raw with model.experts.top_k = 1, where any other gate is always 1, "
-                        "got ",
-                        config.text("model.experts.gate")));
+  e.router.log_prior = read_class_prior(config, out.classes, e.count);
+  e.router.prior_weight = config.number("model.experts.prior_weight");
+  if (out.network.topology != Topology::standard && e.router.logits != RouterLogits::linear) {
+    config.fail_at("model.experts.logits",
+                   text("expected linear with model.unet.topology = ", config.text("model.unet.topology"),
+                        ", whose routers are small networks, got ", config.text("model.experts.logits")));
   }
 }
 
@@ -185,8 +187,6 @@ static void read_objective(const Config& config, Options& out) {
   o.sigma_std = config.number("diffusion.sigma_std");
   o.logit_normal = config.text("diffusion.flow_time") == "logit_normal";
   out.label_dropout = out.network.classes > 0 ? config.number("diffusion.label_dropout") : 0;
-  out.balance = config.number("loss.balance");
-  out.router_z = config.number("loss.router_z");
 }
 
 static SamplerKind sampler_of(const Config& config, Prediction prediction) {

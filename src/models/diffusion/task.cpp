@@ -34,6 +34,7 @@ class DiffusionTask : public Task {
     const int64_t top_k = options_.network.experts.router.top_k;
     for (const MixtureLayer& layer : network_->mixture_layers()) {
       stats_.emplace_back(layer.name, layer.unit == "pixel" ? "ffn" : "conv", layer.unit, names, top_k, classes());
+      routers_.push_back(layer.router);
     }
   }
 
@@ -78,12 +79,19 @@ class DiffusionTask : public Task {
 
   std::vector<LossTerm> forward(const Batch& batch, const ForwardContext& context) override {
     const at::Tensor x0 = batch.get("images") * 2 - 1;
-    const at::Tensor labels = classes() > 0 ? batch.get("labels") : at::Tensor();
-    const TrainingDraw draw =
-        draw_training(objective_, x0, labels, classes(), options_.label_dropout, context.rng.child("diffusion"));
+    const TrainingDraw draw = draw_of(batch, x0, context);
     LossResult result = losses(options_, *network_, objective_, x0, draw, context);
     record(result.routings, draw.labels);
     return std::move(result.terms);
+  }
+
+  bool wants_totals() const override {
+    return !routers_.empty() && options_.router_loss.over_window && options_.router_loss.wants_totals();
+  }
+
+  std::vector<RoutingTotals> totals(const Batch& batch, const ForwardContext& context) override {
+    const at::Tensor x0 = batch.get("images") * 2 - 1;
+    return diffusion::totals(options_, *network_, objective_, x0, draw_of(batch, x0, context), context);
   }
 
   Batch predict(const Batch& batch) override {
@@ -96,6 +104,9 @@ class DiffusionTask : public Task {
     return make_denoising_evaluator(statistics_, NoiseSchedule({}).alphas_cumprod(), baseline_pictures);
   }
   torch::nn::Module& network() override { return *network_; }
+  void commit() noexcept override {
+    for (size_t i = 0; i < routers_.size(); ++i) routers_[i]->commit(stats_[i].window(MOE_WINDOW_LAST_STEP).assigned);
+  }
   std::vector<RoutingStats*> routing() override {
     std::vector<RoutingStats*> out;
     for (RoutingStats& stats : stats_) out.push_back(&stats);
@@ -116,6 +127,11 @@ class DiffusionTask : public Task {
 
  private:
   int64_t classes() const { return options_.network.classes; }
+
+  TrainingDraw draw_of(const Batch& batch, const at::Tensor& x0, const ForwardContext& context) const {
+    const at::Tensor labels = classes() > 0 ? batch.get("labels") : at::Tensor();
+    return draw_training(objective_, x0, labels, classes(), options_.label_dropout, context.rng.child("diffusion"));
+  }
 
   static void check_range(const Batch& batch, const std::string& field, int64_t lowest, int64_t highest) {
     const std::vector<int64_t> values = integers(batch.get(field));
@@ -173,22 +189,20 @@ class DiffusionTask : public Task {
     return out;
   }
 
-  // labels int64 [B], `classes` for none. A pixel has the class of its picture.
+  // labels int64 [B], `classes` for none.
   void record(const std::vector<Routing>& routings, const at::Tensor& labels) {
     for (size_t i = 0; i < routings.size(); ++i) {
-      at::Tensor counts;
-      if (classes() > 0) {
-        counts = labels.unsqueeze(1).eq(at::arange(classes(), at::kLong)).to(at::kLong);
-        counts = counts.repeat_interleave(routings[i].chosen.size(0) / labels.size(0), 0);
-      }
-      stats_[i].record(routing_record(routings[i], counts));
+      const bool known = classes() > 0;
+      stats_[i].record(
+          routing_record(routings[i], known ? classes_of_tokens(labels, classes(), routings[i]) : at::Tensor()));
     }
   }
 
   Options options_;
   Objective objective_;
   std::shared_ptr<Network> network_;
-  std::deque<RoutingStats> stats_;  // the session keeps pointers to them
+  std::deque<RoutingStats> stats_;          // the session keeps pointers to them
+  std::vector<const nn::Router*> routers_;  // of the same layers
   std::shared_ptr<PictureStatistics> statistics_ = std::make_shared<PictureStatistics>();
 };
 

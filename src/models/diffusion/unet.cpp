@@ -11,14 +11,17 @@
 namespace moe::diffusion {
 
 ConditionEmbedding::ConditionEmbedding(int64_t classes, int64_t width, bool with_null)
-    : time_(register_module("time", std::make_shared<TimeEmbedding>(width))) {
+    : time_(register_module("time", std::make_shared<TimeEmbedding>(width))), classes_(classes) {
   if (classes > 0) label_ = register_module("label", std::make_shared<ClassEmbedding>(classes, width, with_null));
 }
 
 Condition ConditionEmbedding::forward(const at::Tensor& time, const at::Tensor& labels) const {
   Condition out;
   out.time = time_->forward(time);
-  if (label_) out.label = label_->forward(labels).to(out.time.scalar_type());
+  if (label_) {
+    out.label = label_->forward(labels).to(out.time.scalar_type());
+    out.classes = labels.masked_fill(labels == classes_, -1);
+  }
   out.mixed = at::silu(label_ ? out.time + out.label : out.time);
   return out;
 }
@@ -41,7 +44,8 @@ Unet::Unet(const NetworkOptions& options) : options_(options) {
   stem_ = register_module("stem", conv3(options.image_channels, options.channels));
   for (int64_t level = 0; level < last; ++level) add_level(level);
   const int64_t before = last > 0 ? options.width_of(last - 1) : options.channels, bottom = options.width_of(last);
-  middle_ = register_module("middle", std::make_shared<UnetBlock>(options.for_layer("middle.experts"), before, bottom, side));
+  middle_ =
+      register_module("middle", std::make_shared<UnetBlock>(options.for_layer("middle.experts"), before, bottom, side));
   if (options.frequency.mode != FrequencyMode::none) {
     frequency_ =
         register_module("frequency", std::make_shared<FrequencyModule>(options.frequency, bottom, options.embedding,
@@ -55,10 +59,12 @@ Unet::Unet(const NetworkOptions& options) : options_(options) {
 void Unet::add_level(int64_t level) {
   const int64_t in = level > 0 ? options_.width_of(level - 1) : options_.channels, width = options_.width_of(level);
   const int64_t side = std::min(options_.height, options_.width) >> level;
-  append(*this, "down", down_, std::make_shared<UnetBlock>(options_.for_layer(text("down", level, ".experts")), in, width, side));
+  append(*this, "down", down_,
+         std::make_shared<UnetBlock>(options_.for_layer(text("down", level, ".experts")), in, width, side));
   append(*this, "halve", halve_, conv3(width, width, 2));
   append(*this, "double", double_, conv3(options_.width_of(level + 1), width));
-  append(*this, "up", up_, std::make_shared<UnetBlock>(options_.for_layer(text("up", level, ".experts")), 2 * width, width, side));
+  append(*this, "up", up_,
+         std::make_shared<UnetBlock>(options_.for_layer(text("up", level, ".experts")), 2 * width, width, side));
 }
 
 void Unet::init_own(const nn::ParameterInit&) {
@@ -67,12 +73,12 @@ void Unet::init_own(const nn::ParameterInit&) {
 }
 
 std::vector<MixtureLayer> Unet::mixture_layers() const {
-  if (!middle_->routes()) return {};
+  if (!middle_->router()) return {};
   const std::string unit = options_.experts.kind == ExpertKind::token ? "pixel" : "image";
   std::vector<MixtureLayer> out;
-  for (size_t l = 0; l < down_.size(); ++l) out.push_back({text("down", l, ".experts"), unit});
-  out.push_back({"middle.experts", unit});
-  for (size_t l = up_.size(); l-- > 0;) out.push_back({text("up", l, ".experts"), unit});
+  for (size_t l = 0; l < down_.size(); ++l) out.push_back({text("down", l, ".experts"), unit, down_[l]->router()});
+  out.push_back({"middle.experts", unit, middle_->router()});
+  for (size_t l = up_.size(); l-- > 0;) out.push_back({text("up", l, ".experts"), unit, up_[l]->router()});
   return out;
 }
 

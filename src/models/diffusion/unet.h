@@ -17,6 +17,7 @@ class ConditionEmbedding : public nn::Module {
  private:
   std::shared_ptr<TimeEmbedding> time_;
   std::shared_ptr<ClassEmbedding> label_;  // none where there are no classes
+  int64_t classes_;
 };
 
 class Unet : public Network {

@@ -65,7 +65,7 @@ void UnetBlock::add_experts(int64_t side) {
   if (mixes && e.shared_width > 0) shared_ = register_module("shared", stack(1, e.shared_width));
   if (e.kind == ExpertKind::conv) {
     const int64_t features = out_ + options_.embedding * (options_.classes > 0 ? 2 : 1);
-    router_ = register_parameter("router", nn::unset({e.count, features}));
+    router_.emplace(*this, e.router, features, e.count);
     experts_ = register_module("experts", stack(e.count, e.width));
   }
   if (e.kind == ExpertKind::fusion) {
@@ -95,7 +95,7 @@ void UnetBlock::add_modulation() {
 }
 
 void UnetBlock::init_own(const nn::ParameterInit& init) {
-  if (router_.defined()) init.normal("router", router_, 0.02);
+  if (router_) router_->init(init);
   nn::ParameterInit::constant(modulation_->weight, 0);
   nn::ParameterInit::constant(modulation_->bias, 0);
 }
@@ -106,10 +106,7 @@ at::Tensor UnetBlock::features(const at::Tensor& x) const {
 
 Routing UnetBlock::route_images(const at::Tensor& h, const Condition& condition,
                                 const std::optional<Rng>& noise) const {
-  RouterInputs in;
-  in.logits = linear_logits(routing_features(h, condition), router_);
-  in.noise = noise;
-  return route(options_.experts.router, in);
+  return router_->forward(routing_features(h, condition), {{}, noise, condition.classes});
 }
 
 static at::Tensor modulate(const at::Tensor& x, const at::Tensor& scale, const at::Tensor& shift) {
@@ -119,11 +116,16 @@ static at::Tensor modulate(const at::Tensor& x, const at::Tensor& scale, const a
 
 // [B, C, H, W] as rows of pixels and back, a view in channels-last memory.
 at::Tensor UnetBlock::token_branch(const at::Tensor& h, const std::vector<at::Tensor>& parts,
-                                   const std::optional<Rng>& noise, BlockOutput& out) const {
+                                   const Condition& condition, const std::optional<Rng>& noise,
+                                   BlockOutput& out) const {
   const size_t own = parts.size() - 2;
   const at::Tensor x = at::gelu(modulate(own_norm_->forward(h), parts[own], parts[own + 1]));
   const at::Tensor rows = token_conv_->forward(x).permute({0, 2, 3, 1}).reshape({-1, out_});
-  const nn::MoeFfn::Output mixed = token_experts_->forward(rows, {}, noise);
+  nn::RouterContext context{{}, noise, {}};
+  if (token_experts_->router().uses_labels()) {
+    context.labels = condition.classes.repeat_interleave(h.size(2) * h.size(3));  // a pixel has its picture's class
+  }
+  const nn::MoeFfn::Output mixed = token_experts_->forward(rows, context);
   out.routing = mixed.routing;
   return mixed.y.view({h.size(0), h.size(2), h.size(3), out_}).permute({0, 3, 1, 2}).to(h.scalar_type());
 }
@@ -147,10 +149,10 @@ BlockOutput UnetBlock::forward(const at::Tensor& x, const Condition& condition, 
   BlockOutput out;
   at::Tensor mixed;
   if (token_experts_) {
-    mixed = token_branch(h, parts, noise, out);
+    mixed = token_branch(h, parts, condition, noise, out);
     if (shared_) mixed = mixed + shared_->all(h, parts[1], parts[2]);
   } else {
-    if (router_.defined()) out.routing = route_images(h, condition, noise);
+    if (router_) out.routing = route_images(h, condition, noise);
     const at::Tensor experts = out.routing ? out.routing->experts : at::Tensor();
     Tensors inputs = {h};
     inputs.insert(inputs.end(), parts.begin(), parts.end());

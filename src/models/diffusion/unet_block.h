@@ -38,16 +38,19 @@ class UnetBlock : public nn::Module {
 
   // x [B, in, H, W]; noise: stream of the router's noise in training.
   BlockOutput forward(const at::Tensor& x, const Condition& condition, const std::optional<Rng>& noise) const;
-  void init_own(const nn::ParameterInit& init) override;  // after its parts: router N(0, 0.02²), modulation 0
-  bool routes() const { return router_.defined() || token_experts_ != nullptr; }
+  void init_own(const nn::ParameterInit& init) override;  // after its parts: modulation 0
+  // Of its experts; nullptr: none.
+  const nn::Router* router() const {
+    return token_experts_ ? &token_experts_->router() : router_ ? &*router_ : nullptr;
+  }
 
  private:
   void add_experts(int64_t side);
   void add_modulation();
   at::Tensor features(const at::Tensor& x) const;
   Routing route_images(const at::Tensor& h, const Condition& condition, const std::optional<Rng>& noise) const;
-  at::Tensor token_branch(const at::Tensor& h, const std::vector<at::Tensor>& parts, const std::optional<Rng>& noise,
-                          BlockOutput& out) const;
+  at::Tensor token_branch(const at::Tensor& h, const std::vector<at::Tensor>& parts, const Condition& condition,
+                          const std::optional<Rng>& noise, BlockOutput& out) const;
   at::Tensor branch(const at::Tensor& h, const std::vector<at::Tensor>& parts, const at::Tensor& experts,
                     const at::Tensor& gates) const;
 
@@ -63,7 +66,7 @@ class UnetBlock : public nn::Module {
   std::shared_ptr<nn::MoeFfn> token_experts_;
   std::shared_ptr<FusionBranch> fusion_;
   std::shared_ptr<nn::Linear> modulation_;
-  at::Tensor router_;  // [E, out + 2 D]
+  std::optional<nn::Router> router_;  // of images, by out + 2 D features
 };
 
 }  // namespace moe::diffusion

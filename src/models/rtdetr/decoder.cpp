@@ -65,6 +65,7 @@ class DecoderLayer : public nn::Module {
   }
 
   bool has_experts() const { return experts_ != nullptr; }
+  const nn::Router* router() const { return experts_ ? &experts_->router() : nullptr; }
 
   // x, position [G, Q, hidden]; box [G, Q, 4] cxcywh; value [B, S, heads, hidden / heads] -> [G, Q, hidden]
   at::Tensor attend(const at::Tensor& x, const at::Tensor& position, const at::Tensor& box, const at::Tensor& value,
@@ -81,7 +82,7 @@ class DecoderLayer : public nn::Module {
   at::Tensor feed_experts(const at::Tensor& y, const at::Tensor& valid, const std::optional<Rng>& noise,
                           std::vector<Routing>& routings) const {
     const at::Tensor tokens = y.flatten(0, 1), kept = valid.defined() ? valid.flatten() : valid;
-    nn::MoeFfn::Output out = experts_->forward(tokens, kept, noise);
+    nn::MoeFfn::Output out = experts_->forward(tokens, {kept, noise, {}});
     routings.push_back(std::move(out.routing));
     return add(y, out.y.view(y.sizes()));
   }
@@ -96,7 +97,12 @@ class DecoderLayer : public nn::Module {
 
  private:
   static nn::MoeFfnOptions ffn_options(const DecoderOptions& o, int64_t index) {
-    nn::MoeFfnOptions out = {o.hidden, o.ffn / o.ffn_router.top_k, o.ffn_experts, FfnActivation::relu, o.ffn_router};
+    nn::MoeFfnOptions out;
+    out.dim = o.hidden;
+    out.ffn = o.ffn / o.experts_of_a_query();
+    out.experts = o.ffn_experts;
+    out.shared = o.shared_experts;
+    out.router = o.ffn_router;
     out.router.layer = text("decoder layer ", index);
     return out;
   }
@@ -134,6 +140,14 @@ DecoderStack::DecoderStack(const DecoderOptions& options, int64_t layers, int64_
   register_list(trunk, "layers", layers_);
   register_list(heads, "dec_score_head", dec_score_head_);
   register_list(heads, "dec_bbox_head", dec_bbox_head_);
+}
+
+std::vector<const nn::Router*> DecoderStack::routers() const {
+  std::vector<const nn::Router*> out;
+  for (const auto& layer : layers_) {
+    if (layer->has_experts()) out.push_back(layer->router());
+  }
+  return out;
 }
 
 std::vector<at::Tensor> DecoderStack::project_values(const at::Tensor& memory) const {

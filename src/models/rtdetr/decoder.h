@@ -21,11 +21,14 @@ struct DecoderOptions {
   int64_t points = 4;         // a head takes on each level
   int64_t levels = 3;
   double prior = 0.01;  // probability that class scores start with
-  // Experts in the place of each layer's feed-forward part, of ffn / top_k hidden units, so that a query costs what it
-  // costs without; 0: none.
+  // Experts in the place of each layer's feed-forward part, of ffn / (top_k + shared) hidden units, so that a query
+  // costs what it costs without; 0: none.
   int64_t ffn_experts = 0;
-  RouterOptions ffn_router;
+  int64_t shared_experts = 0;  // more of them, which every query takes
+  RouterSettings ffn_router;
   bool checkpoint = false;  // recompute layers in the backward pass
+
+  int64_t experts_of_a_query() const { return ffn_router.top_k + shared_experts; }
 };
 
 // Class scores that start at `prior` everywhere (Lin et al., focal loss, 2017).
@@ -86,6 +89,7 @@ class DecoderStack {
                nn::Module& trunk);
 
   int64_t layers() const { return static_cast<int64_t>(layers_.size()); }
+  std::vector<const nn::Router*> routers() const;  // of feed-forward experts, by layer
   // memory [B, S, hidden] -> of every layer [B, S, heads, hidden / heads]
   std::vector<at::Tensor> project_values(const at::Tensor& memory) const;
   // Moves the state through all layers; predictions of layer `predict_from` and those after it. The first layer reads

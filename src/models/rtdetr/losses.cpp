@@ -3,8 +3,9 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <cmath>
 
-#include "moe/balance.h"
+#include "moe/router_losses.h"
 #include "tensor/scope.h"
 
 namespace moe::rtdetr {
@@ -42,9 +43,13 @@ class Terms {
   std::vector<LossTerm> terms_;
 };
 
-double boxes_of_window(const ForwardContext& context, const std::string& name) {
+double of_window(const ForwardContext& context, const std::string& name) {
   const auto it = context.normalizers.find(name);
-  return std::max(1.0, it == context.normalizers.end() ? 0.0 : it->second);
+  return it == context.normalizers.end() ? 0.0 : it->second;
+}
+
+double boxes_of_window(const ForwardContext& context, const std::string& name) {
+  return std::max(1.0, of_window(context, name));
 }
 
 double divisor(const Options& options, const ForwardContext& context, int64_t expert) {
@@ -98,17 +103,22 @@ at::Tensor expert_of_class(const ExpertGroups& groups, const at::Tensor& classes
   return experts;
 }
 
-void add_router(Terms& terms, const Options& options, const Routing& routing, const at::Tensor& classes, double share) {
-  const RouterLossOptions& weight = options.router_loss;
-  const auto add = [&](const char* name, double factor, const at::Tensor& value) {
-    terms.add(name, value * (factor * share));
-  };
-  if (weight.balance > 0) add("balance", weight.balance, switch_loss(routing));
-  if (weight.z > 0) add("router_z", weight.z, z_loss(routing));
-  if (weight.class_guided > 0) {
-    add("class_guided", weight.class_guided,
-        class_routing_loss(routing, expert_of_class(options.class_groups, classes)));
-  }
+RoutedTokens routed_tokens(const Options& options, const at::Tensor& classes) {
+  RoutedTokens out;
+  if (!options.router_loss.by_class()) return out;
+  out.labels = classes;
+  out.classes = static_cast<int64_t>(options.classes.size());
+  if (options.router_loss.class_guided > 0) out.targets = expert_of_class(options.class_groups, classes);
+  return out;
+}
+
+// Losses of the router of a layer; classes: of its tokens.
+void add_router(Terms& terms, const Options& options, const Routing& routing, const at::Tensor& classes, size_t layer,
+                const ForwardContext& context) {
+  RoutedTokens tokens = routed_tokens(options, classes);
+  tokens.window.tokens = std::llround(of_window(context, "router_tokens"));
+  if (!context.routing.empty()) tokens.window = context.routing[layer];
+  for (const auto& [name, value] : router_losses(options.router_loss, routing, tokens)) terms.add(name, value);
 }
 
 void add_expert(Terms& terms, const Options& options, const NetworkOutput& output, const ExpertOutput& out,
@@ -119,11 +129,10 @@ void add_expert(Terms& terms, const Options& options, const NetworkOutput& outpu
                        divisor(options, context, out.expert)};
   const std::string name = options.mixture ? "expert " + options.groups.names[out.expert] + ", " : "";
   const std::vector<Matches> assigned = add_stack(terms, options.loss, out, truth, name, true);
-  const double share = static_cast<double>(targets.images()) / std::max(1.0, context.window_samples);
   for (size_t i = 0; i < out.routings.size(); ++i) {
     token_classes.push_back(
         classes_of_tokens(assigned[i], output.denoising, truth.targets, out.layers[i].logits.size(1)));
-    add_router(terms, options, out.routings[i], token_classes.back(), share);
+    add_router(terms, options, out.routings[i], token_classes.back(), i, context);
   }
 }
 
@@ -147,6 +156,22 @@ Normalizers count_boxes(const Options& options, const at::Tensor& labels) {
   const std::vector<double> counts = group_counts(labels, options.groups);
   for (size_t e = 0; e < counts.size(); ++e) out["boxes." + options.groups.names[e]] = counts[e];
   return out;
+}
+
+std::vector<RoutingTotals> layer_totals(const Options& options, const NetworkOutput& output, const Targets& targets) {
+  const Float32Scope precise;
+  const ExpertOutput& out = output.experts.front();
+  std::vector<RoutingTotals> totals;
+  for (size_t i = 0; i < out.routings.size(); ++i) {
+    RoutedTokens tokens;
+    if (options.router_loss.by_class()) {
+      const Matches matches = match(options.loss, out.layers[i], targets, text("decoder layer ", i));
+      const int64_t queries = out.layers[i].logits.size(1);
+      tokens = routed_tokens(options, classes_of_tokens(matches, output.denoising, targets, queries));
+    }
+    totals.push_back(routing_totals(out.routings[i], tokens.labels, tokens.classes));
+  }
+  return totals;
 }
 
 std::vector<LossTerm> losses(const Options& options, const NetworkOutput& output, const Targets& targets,

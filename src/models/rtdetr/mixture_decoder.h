@@ -40,6 +40,7 @@ class MixtureDecoder : public nn::Module {
 
   // maps L * [B, hidden, H, W]. Targets in training, nullptr at inference. rng: of this micro-batch.
   NetworkOutput forward(const std::vector<at::Tensor>& maps, const Targets* targets, const Rng& rng);
+  std::vector<const nn::Router*> routers() const { return stacks_.front().routers(); }
 
  private:
   void add_dense();

@@ -17,6 +17,7 @@ class Network : public nn::Module {
   // images [B, 3, H, W] in 0..1. In training with targets, at inference without.
   NetworkOutput forward(const at::Tensor& images, const Targets* targets, const Rng& rng);
 
+  const MixtureDecoder& decoder() const { return *decoder_; }
   const std::vector<int64_t>& strides() const { return backbone_->strides(); }  // of the maps, finest first
 
  private:

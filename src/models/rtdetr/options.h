@@ -12,13 +12,9 @@
 #include "models/rtdetr/denoising.h"
 #include "models/rtdetr/encoder.h"
 #include "models/rtdetr/experts.h"
+#include "moe/router_losses.h"
 
 namespace moe::rtdetr {
-
-// Weights of the losses on routers of feed-forward experts.
-struct RouterLossOptions {
-  double balance = 0.01, z = 0, class_guided = 0;
-};
 
 struct Options {
   std::vector<std::string> classes;
@@ -31,7 +27,7 @@ struct Options {
   GateOptions gate;
   DenoisingOptions denoising;
   LossOptions loss;
-  RouterLossOptions router_loss;
+  RouterLossWeights router_loss;  // of feed-forward experts, sums over layers
   // ffn: groups of classes; how many experts a layer has without model.experts.count, and what class_guided teaches
   // them
   ExpertGroups class_groups;

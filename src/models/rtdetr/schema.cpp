@@ -2,6 +2,7 @@
 // itself when it is built is not checked here.
 #include "models/rtdetr/options.h"
 #include "models/rtdetr/task.h"
+#include "moe/router_schema.h"
 
 namespace moe::rtdetr {
 
@@ -39,7 +40,7 @@ static Schema network_keys() {
 
 static Schema expert_keys() {
   using enum KeyType;
-  return {
+  Schema keys = {
       {"model.experts.kind", text, "none", "none | ffn | class_partitioned | dense_twin",
        "none: one decoder; ffn: experts in the place of every decoder layer's feed-forward part, the multiply-adds of "
        "none and a router's; class_partitioned: a decoder for each group of classes behind a gate; dense_twin: one "
@@ -49,40 +50,39 @@ static Schema expert_keys() {
        "table."},
       {"model.experts.table.*", texts, "[]", "", "Classes of the expert of this name, with groups: custom."},
       {"model.experts.count", integer, "0", ">= 0, <= 1024", "ffn: experts of a layer; 0: one for each group."},
-      {"model.experts.top_k", integer, "2", ">= 1, <= 1000",
-       "class_partitioned: most experts computed for an image at inference; ffn: experts of a query, each with "
-       "model.decoder.ffn / top_k hidden units."},
-      {"model.experts.gate", text, "renormalized", "raw | renormalized | softmax", "ffn: gate weights of the chosen."},
+      {"model.experts.shared", integer, "0", ">= 0, <= 64", "ffn: more experts of a layer, which every query takes."},
       {"model.experts.shared_layers", integer, "0", ">= 0",
        "First decoder layers, one stack for all classes before the experts; fewer than model.decoder.layers."},
       {"model.experts.queries", integer, "100", ">= 1, <= 100000",
        "Object queries of an image, which each of its experts decodes (class_partitioned, dense_twin)."},
       {"model.experts.threshold", number, "0.05", ">= 0, <= 1",
        "Gate probability below which an expert is left out; the most probable one is always computed."},
-      {"model.experts.noise", number, "0", ">= 0",
-       "Deviation of Gaussian noise on the logits of gate or routers in training."},
-      {"model.experts.temperature", number, "1", "> 0", "Divisor of the logits of gate or routers."},
   };
+  const Schema router = router_keys(
+      "class_partitioned: most experts computed for an image at inference; ffn: experts of a query, each with "
+      "model.decoder.ffn / (top_k + shared) hidden units.",
+      "ffn: ");
+  keys.insert(keys.end(), router.begin(), router.end());
+  return keys;
 }
 
 static Schema loss_keys() {
   using enum KeyType;
-  return {
+  Schema keys = {
       {"loss.vfl", number, "1", ">= 0", "Weight of the varifocal classification loss."},
       {"loss.bbox", number, "5", ">= 0", "Weight of the L1 box loss."},
       {"loss.giou", number, "2", ">= 0", "Weight of the generalised IoU loss."},
       {"loss.gate", number, "1", ">= 0",
        "Weight of the gate's cross entropy (classes of an expert in the image or not)."},
-      {"loss.balance", number, "0.01", ">= 0", "Weight of the Switch balance loss of every layer's router (ffn)."},
-      {"loss.router_z", number, "0", ">= 0", "Weight of the mean squared log-sum-exp of the routers' logits (ffn)."},
-      {"loss.class_guided", number, "0", ">= 0",
-       "Weight of the routers' cross entropy between a matched query's expert and the group of its class (ffn)."},
       {"loss.normalize", text, "all", "all | expert",
        "Boxes of the window that an expert's losses are divided by: all, or those of its classes."},
       {"matcher.class", number, "2", ">= 0", "Weight of the focal class cost in the assignment."},
       {"matcher.bbox", number, "5", ">= 0", "Weight of the L1 distance in the assignment."},
       {"matcher.giou", number, "2", ">= 0", "Weight of the generalised IoU in the assignment."},
   };
+  const Schema router = router_loss_keys("summed over the routers (ffn)", "0.01");
+  keys.insert(keys.end(), router.begin(), router.end());
+  return keys;
 }
 
 Schema schema() {
@@ -127,32 +127,20 @@ static void read_ffn_experts(const Config& config, Options& out) {
   out.class_groups = read_groups(config, out.classes);
   const int64_t given = config.integer("model.experts.count"), groups = out.class_groups.size();
   out.decoder.ffn_experts = given > 0 ? given : groups;
-  RouterOptions& router = out.decoder.ffn_router;
-  router.top_k = out.gate.top_k;
-  router.gate = parse_router_gate(config.text("model.experts.gate"));
-  router.temperature = out.gate.temperature;
-  router.logit_noise = out.gate.noise;
-  const int64_t experts = out.decoder.ffn_experts;
-  if (router.top_k > experts) {
-    config.fail_at("model.experts.top_k", text("expected at most the ", experts, " experts, got ", router.top_k));
-  }
-  if (router.top_k == 1 && experts > 1 && router.gate != RouterGate::raw) {
-    config.fail_at("model.experts.gate",
-                   text("expected raw with model.experts.top_k = 1, where any other gate is always 1, got ",
-                        config.text("model.experts.gate")));
-  }
+  out.decoder.ffn_router = read_router(config, out.decoder.ffn_experts);
+  out.decoder.shared_experts = config.integer("model.experts.shared");
   if (out.decoder.shared_layers > 0) {
     config.fail_at("model.experts.shared_layers",
                    text("expected 0 with model.experts.kind = ffn, got ", out.decoder.shared_layers));
   }
-  out.router_loss = {config.number("loss.balance"), config.number("loss.router_z"), config.number("loss.class_guided")};
+  out.router_loss = read_router_losses(config, out.decoder.ffn_router);
   if (out.router_loss.class_guided > 0 && out.decoder.ffn_experts != groups) {
     config.fail_at("loss.class_guided", text("expected model.experts.count to be the ", groups,
                                              " groups of model.experts.groups, got ", given));
   }
-  if (out.decoder.ffn % router.top_k != 0) {
-    config.fail_at("model.decoder.ffn",
-                   text("expected a multiple of model.experts.top_k = ", router.top_k, ", got ", out.decoder.ffn));
+  if (out.decoder.ffn % out.decoder.experts_of_a_query() != 0) {
+    config.fail_at("model.decoder.ffn", text("expected a multiple of model.experts.top_k + shared = ",
+                                             out.decoder.experts_of_a_query(), ", got ", out.decoder.ffn));
   }
 }
 

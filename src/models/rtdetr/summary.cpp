@@ -102,8 +102,11 @@ struct FfnShare {
 
 FfnShare ffn_share(const Options& options, const std::string& name) {
   const size_t at = name.find(".experts.");
-  if (options.decoder.ffn_experts == 0 || at == std::string::npos || name.ends_with(".router")) return {};
-  return {options.decoder.ffn_router.top_k, options.decoder.ffn_experts, name.find(".bias") != std::string::npos};
+  if (options.decoder.ffn_experts == 0 || at == std::string::npos || name.find(".router") != std::string::npos)
+    return {};
+  const bool bias = name.find(".bias") != std::string::npos;
+  if (name.find("shared") != std::string::npos) return {1, 1, bias};
+  return {options.decoder.ffn_router.top_k, options.decoder.ffn_experts, bias};
 }
 
 size_t part_of(const std::string& name) {

@@ -108,8 +108,8 @@ class RtdetrTask : public Task {
       stats_.emplace_back("decoder.gate", "class_partitioned", "image", options_.groups.names, options_.gate.top_k,
                           classes());
     }
-    if (options_.decoder.ffn_experts == 0) return;
-    for (int64_t i = 0; i < options_.decoder.layers; ++i) {
+    routers_ = network_->decoder().routers();
+    for (size_t i = 0; i < routers_.size(); ++i) {
       stats_.emplace_back(text("decoder.decoder.layers.", i, ".experts"), "ffn", "query", expert_names(),
                           options_.decoder.ffn_router.top_k, classes());
     }
@@ -129,7 +129,20 @@ class RtdetrTask : public Task {
     if (batch.has("boxes")) check_boxes(batch.get("boxes"));
   }
 
-  Normalizers normalizers(const Batch& batch) const override { return count_boxes(options_, batch.get("labels")); }
+  Normalizers normalizers(const Batch& batch) const override {
+    Normalizers out = count_boxes(options_, batch.get("labels"));
+    if (!routers_.empty()) out["router_tokens"] = static_cast<double>(routed_tokens(batch));
+    return out;
+  }
+
+  bool wants_totals() const override {
+    return !routers_.empty() && options_.router_loss.over_window && options_.router_loss.wants_totals();
+  }
+
+  std::vector<RoutingTotals> totals(const Batch& batch, const ForwardContext& context) override {
+    const Targets targets = targets_in(batch, "boxes", "labels", "offsets");
+    return layer_totals(options_, network_->forward(batch.get("images"), &targets, context.rng), targets);
+  }
 
   std::vector<LossTerm> forward(const Batch& batch, const ForwardContext& context) override {
     const Targets targets = targets_in(batch, "boxes", "labels", "offsets");
@@ -164,6 +177,9 @@ class RtdetrTask : public Task {
     return make_coco_evaluator(options_.classes, class_groups());
   }
   torch::nn::Module& network() override { return *network_; }
+  void commit() noexcept override {
+    for (size_t i = 0; i < routers_.size(); ++i) routers_[i]->commit(stats_[i].window(MOE_WINDOW_LAST_STEP).assigned);
+  }
   std::vector<RoutingStats*> routing() override {
     std::vector<RoutingStats*> out;
     for (RoutingStats& stats : stats_) out.push_back(&stats);
@@ -185,6 +201,19 @@ class RtdetrTask : public Task {
 
  private:
   int64_t classes() const { return static_cast<int64_t>(options_.classes.size()); }
+
+  // Tokens of a decoder layer in training: the queries, and the denoising queries that have a target.
+  int64_t routed_tokens(const Batch& batch) const {
+    const at::Tensor& images = batch.get("images");
+    const Targets targets = targets_in(batch, "boxes", "labels", "offsets");
+    int64_t cells = 0, most = 0;
+    for (const int64_t stride : network_->strides()) {
+      cells += ((images.size(2) + stride - 1) / stride) * ((images.size(3) + stride - 1) / stride);
+    }
+    for (int64_t i = 0; i < targets.images(); ++i) most = std::max(most, targets.count(i));
+    const int64_t groups = denoising_groups(options_.denoising.queries, most);
+    return images.size(0) * std::min(options_.queries, cells) + 2 * groups * targets.count();
+  }
 
   // Objects of each class in each image, for the class x expert table; undefined where the batch does not say.
   at::Tensor true_counts(const Batch& batch) const {
@@ -231,7 +260,8 @@ class RtdetrTask : public Task {
   void record_gate(const NetworkOutput& output, const at::Tensor& counts) {
     const at::Tensor p = output.gate.probabilities.detach().to(at::kFloat);
     const at::Tensor distribution = p / p.sum(1, /*keepdim=*/true).clamp_min(1e-12);
-    stats_.front().record({distribution, p, output.gate.chosen, output.gate.computed, {}, counts});
+    stats_.front().record(
+        {distribution, expert_indices(output.gate.chosen), p, expert_indices(output.gate.computed), {}, {}, counts});
   }
 
   // token_classes: by layer, the class of each token or -1; empty: not known.
@@ -239,17 +269,14 @@ class RtdetrTask : public Task {
     if (options_.decoder.ffn_experts == 0) return;
     const std::vector<Routing>& routings = output.experts.front().routings;
     for (size_t i = 0; i < routings.size(); ++i) {
-      at::Tensor counts;
-      if (i < token_classes.size()) {
-        counts = token_classes[i].unsqueeze(1).eq(at::arange(classes(), at::kLong)).to(at::kLong);
-      }
-      stats_[i].record(routing_record(routings[i], counts));
+      stats_[i].record(routing_record(routings[i], i < token_classes.size() ? token_classes[i] : at::Tensor()));
     }
   }
 
   Options options_;
   std::shared_ptr<Network> network_;
-  std::deque<RoutingStats> stats_;  // the session keeps pointers to them
+  std::deque<RoutingStats> stats_;          // the session keeps pointers to them
+  std::vector<const nn::Router*> routers_;  // of feed-forward experts, of the same layers
 };
 
 }  // namespace

@@ -485,15 +485,19 @@ MOE_API moe_status moe_session_export(moe_session *session, const char *format, 
 MOE_API moe_status moe_session_load(moe_session *session, const char *path);
 
 /* Reads a value as text. Keys: state.step, state.epoch, state.samples, state.digest (64 bits over step, weights, buffers,
- * EMA and optimizer, hex), model.parameters, model.trainable, model.summary (a table), model.classes (names, one a line),
- * model.pretrained (what became of every tensor of that file, one a line: "loaded NAME", "mis-shaped NAME: ...", "missing NAME",
+ * EMA and optimizer, hex), model.parameters, model.trainable, model.active_parameters and model.multiply_adds (of one sample, experts
+ * that it does not use left out; MOE_ERR_UNSUPPORTED where a task does not count them), model.summary (a table of these by part),
+ * model.classes (names, one a line), model.pretrained (what became of every tensor of that file, one a line: "loaded NAME", "mis-shaped NAME: ...", "missing NAME",
  * "unexpected NAME"), optimizer.groups (names, one a line), optimizer.groups.NAME.lr (base rate),
  * optimizer.groups.NAME.weight_decay, optimizer.groups.NAME.parameters (a count), scaler.scale. Errors: MOE_ERR_NOT_FOUND.
  * Since 0.1 */
 MOE_API moe_status moe_session_get(const moe_session *session, const char *key, char *buffer, size_t capacity, size_t *needed);
 
 /* Changes a value while training. Keys: state.epoch, optimizer.groups.NAME.lr (base rate before the schedule's factor, also that
- * of NAME/no_decay). Errors: MOE_ERR_NOT_FOUND, MOE_ERR_INVALID_ARGUMENT. Since 0.1 */
+ * of NAME/no_decay), eval.save (a folder, made where it is absent, into which every evaluation writes what it compared; "": none, as at
+ * first. Detection: annotations.json and detections.json in COCO's format, with the category ids of data.category_ids, which
+ * moe_coco_evaluate() and pycocotools turn into the same numbers). Errors: MOE_ERR_NOT_FOUND, MOE_ERR_INVALID_ARGUMENT, MOE_ERR_IO.
+ * Since 0.1 */
 MOE_API moe_status moe_session_set(moe_session *session, const char *key, const char *value);
 
 /* Asks a running step, evaluation or run to stop at the next micro-batch; the call then returns MOE_ERR_CANCELLED with nothing

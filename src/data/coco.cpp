@@ -150,4 +150,56 @@ DetectionSet read_coco(const Config& config, const SplitPlace& place) {
   return set;
 }
 
+// The category of the class's own name, else the first one that data.class_map sends to it.
+static std::optional<int64_t> category_of(int64_t label, const ClassTable& table, const Categories& categories) {
+  std::optional<int64_t> found;
+  for (const auto& [id, name] : categories) {
+    const auto meaning = table.find(name);
+    if (!meaning || meaning->kind != TypeMeaning::Kind::target || meaning->label != label) continue;
+    if (lower(name) == lower(table.classes()[static_cast<size_t>(label)])) return id;
+    if (!found) found = id;
+  }
+  return found;
+}
+
+// As YAML's single-quoted scalars in a flow list.
+static std::string flow_list(const std::vector<std::string>& items) {
+  std::string out;
+  for (const std::string& item : items) {
+    out += out.empty() ? "['" : ", '";
+    for (const char c : item) out += c == '\'' ? "''" : std::string(1, c);
+    out += "'";
+  }
+  return out + "]";
+}
+
+static void fill_from(Config& config, const std::string& path) {
+  const JsonFile file(path, {"segmentation", "licenses", "info", "images", "annotations"});
+  const Categories categories = read_categories(file.root().member("categories"));
+  if (categories.empty()) file.root().member("categories").fail("at least one category");
+  const ClassTable table(config, class_list(config, categories), {});
+  std::vector<std::string> ids;
+  int64_t free_id = categories.rbegin()->first + 1;
+  for (size_t label = 0; label < table.classes().size(); ++label) {
+    const auto id = category_of(static_cast<int64_t>(label), table, categories);
+    ids.push_back(std::to_string(id ? *id : free_id++));
+  }
+  if (config.texts("data.classes").empty()) config.set("data.classes", flow_list(table.classes()));
+  if (config.integers("data.category_ids").empty()) config.set("data.category_ids", "[" + join(ids, ", ") + "]");
+}
+
+void fill_classes(Config& config) {
+  if (config.text("data.format") != "coco") return;
+  const bool open = config.texts("data.classes").empty();
+  if (!open && !config.integers("data.category_ids").empty()) return;
+  const std::string annotations = config.text("data.train.annotations");
+  if (open && annotations.empty()) {
+    config.fail_at("data.train.annotations", "expected the COCO json that names the classes, got none");
+  }
+  const std::string own = config.text("data.train.root"), root = own.empty() ? config.text("data.root") : own;
+  const std::string path = join_path(root, annotations);
+  if (!open && (annotations.empty() || !exists(path))) return;
+  fill_from(config, join_path(split_place(config, "train").root, annotations));
+}
+
 }  // namespace moe

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "data/slices.h"
 #include "tensor/truth_fields.h"
 
 namespace moe {
@@ -35,6 +36,11 @@ BatchSpec DetectionSource::spec() const {
       {"sizes", at::kLong, {2}, dense, "", false, false, "height, width of the original, pixels"},
       {"frames", at::kFloat, {4}, dense, "", false, false, "scale x, y, shift x, y: input = original * scale + shift"},
   };
+  if (options_.slice_size > 0) {
+    spec.push_back({"pictures", at::kByte, {-1, -1, 3}, dense, "", false, true, "RGB of the original"});
+    spec.push_back({"slices", at::kLong, {4}, ragged, "slice_offsets", false, true, "x0, y0, x1, y1 in the original"});
+    spec.push_back({"slice_offsets", at::kLong, {}, offsets, "", false, true, "first row of each sample in slices"});
+  }
   if (options_.labelled) {
     spec.push_back({"boxes", at::kFloat, {4}, ragged, "offsets", true, false, "cx, cy, w, h as shares of the input"});
     spec.push_back({"labels", at::kLong, {}, ragged, "offsets", true, false, "class index"});
@@ -175,7 +181,19 @@ Batch DetectionSource::load_in(int64_t epoch, int64_t index, Rng rng) const {
     batch.set("labels", integers(sample.labels));
   }
   if (options_.truth) add_truth(batch, picture.objects);
+  if (options_.slice_size > 0) add_slices(batch, std::move(sample.image));
   return batch;
+}
+
+// The tensor takes the picture's memory over: it may be a gigabyte.
+void DetectionSource::add_slices(Batch& batch, Image image) const {
+  const at::Tensor slices = plan_slices({image.height, image.width}, options_.slice_size, options_.slice_overlap);
+  if (slices.size(0) == 0) return;
+  const auto owner = std::make_shared<Image>(std::move(image));
+  const at::Tensor pixels = at::from_blob(
+      owner->pixels.data(), {owner->height, owner->width, 3}, [owner](void*) {}, at::TensorOptions(at::kByte));
+  batch.set("pictures", pixels);
+  batch.set("slices", slices);
 }
 
 // A batch's pictures all get one other size, by their nearest pixels, as RT-DETR's collate function does

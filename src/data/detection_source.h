@@ -1,6 +1,9 @@
 // A Source of pictures with boxes. Its samples (spec() says the same):
 //   images [3, H, W] float32 RGB 0..1     image_ids [] int64     sizes [2] int64: height, width of the original
 //   frames [4] float32: scale_x, scale_y, shift_x, shift_y; input pixel = original pixel * scale + shift (not mirrored)
+// with `slice_size`, where the picture is larger than that:
+//   pictures [h, w, 3] uint8: the original     slices [t, 4] int64: slices.h
+// labelled:
 //   boxes [n, 4] float32 cxcywh, shares of the input     labels [n] int64
 // and with `truth`, for evaluation in original pixels, ignored regions included:
 //   gt_boxes [m, 4] float64 x, y, width, height   gt_labels, gt_crowd, gt_ids [m] int64   gt_area [m] float64
@@ -27,6 +30,8 @@ struct DetectionOptions {
   double flip = 0, photometric = 0, zoom_out = 0, zoom_max = 4, iou_crop = 0;  // probabilities; zoom_max a factor
   std::vector<double> scales;  // of a batch's input, one drawn for each; none: 1
   int64_t strong_epochs = 0;   // epochs with photometric, zoom_out, iou_crop and scales; 0: all
+  int64_t slice_size = 0;      // side of the squares for prediction; 0: none
+  double slice_overlap = 0.2;  // of a side
   int64_t cache_bytes = 0;  // decoded pictures kept in memory; 0: none
 };
 
@@ -63,6 +68,7 @@ class DetectionSource : public Source {
   Image read_picture(int64_t index) const;
   void augment(LabelledImage& sample, const Rng& rng) const;
   void add_truth(Batch& batch, const std::vector<ObjectRecord>& objects) const;
+  void add_slices(Batch& batch, Image image) const;
   void note_unusable(int64_t index, const Image& image) const;
 
   DetectionSet set_;

@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "data/batch_maker.h"
+#include "data/labelled_source.h"
 #include "data/prefetcher.h"
 
 namespace moe {
@@ -146,6 +147,8 @@ LoaderOptions loader_options(const Config& config, bool training) {
   options.max_broken = config.integer("data.max_broken");
   options.workers = config.integer("data.workers");
   options.prefetch = config.integer("data.prefetch");
+  const bool labelled = is_labelled_format(config.text("data.format"));
+  if (!training && !labelled && config.integer("data.slice.size") > 0) options.batch_size = options.prefetch = 1;
   options.seed = static_cast<uint64_t>(config.integer("seed"));
   return options;
 }

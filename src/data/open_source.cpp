@@ -93,6 +93,8 @@ static DetectionOptions read_options(const Config& config) {
   DetectionOptions options;
   options.input = {size[0], size[1]};
   options.fit = config.text("data.resize") == "stretch" ? Fit::stretch : Fit::letterbox;
+  options.slice_size = config.integer("data.slice.size");
+  options.slice_overlap = config.number("data.slice.overlap");
   if (config.boolean("data.cache")) options.cache_bytes = config.integer("data.cache_mb") * kMegabyte;
   return options;
 }
@@ -113,7 +115,10 @@ std::unique_ptr<Source> open_source(const Config& config, const std::string& spl
   check(training || split == "val", MOE_ERR_INVALID_ARGUMENT, "split: expected train or val, got ", quote(split));
   if (is_labelled_format(config.text("data.format"))) return open_labelled_source(config, split);
   DetectionOptions options = read_options(config);
-  if (training) read_augmentation(config, options);
+  if (training) {
+    read_augmentation(config, options);
+    options.slice_size = 0;
+  }
   options.truth = !training;
   DetectionSet set = read_set(config, split);
   check(!set.pictures.empty(), MOE_ERR_DATA, split_place(config, split).root, ": split ", split,

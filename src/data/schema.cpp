@@ -41,6 +41,9 @@ static Schema class_keys() {
       {"data.classes", texts, "[car, truck, bus, person, bicycle, motorcycle]", "",
        "Classes in the order of their indices. Objects of other known types are left out. coco with []: the file's "
        "categories by id."},
+      {"data.category_ids", integers, "[]", ">= 0",
+       "COCO category id of each class, for files of detections. []: coco: those of data.train.annotations; else the "
+       "index of the class."},
       {"data.class_map.*", text, "", "",
        "Meaning of a type or category: a class, `drop`, `ignore` (a region that counts neither way) or `ignore CLASS` "
        "(so for one "
@@ -59,6 +62,12 @@ static Schema input_keys() {
       {"data.size", integers, "[640, 640]", ">= 1, <= 20000", "Height and width of the network's input, pixels."},
       {"data.resize", text, "stretch", "stretch | letterbox",
        "How a picture gets that size: ignoring its aspect ratio, or keeping it, centred on black."},
+      {"data.slice.size", integer, "0", ">= 0, <= 20000",
+       "Evaluation and prediction also look at squares of this side, pixels of the original, one picture at a time, "
+       "and "
+       "join what they find: for small objects in large pictures. 0: at the whole picture alone."},
+      {"data.slice.overlap", number, "0.2", ">= 0, <= 0.9",
+       "Share of a side that neighbouring squares have in common."},
       {"data.channels", integer, "3", "1 | 3", "Channels of labelled pictures: 3 red, green and blue; 1 grey."},
       {"data.augment.flip", number, "0.5", ">= 0, <= 1", "Probability of mirroring a training picture."},
       {"data.augment.photometric", number, "0", ">= 0, <= 1",

@@ -49,6 +49,10 @@ std::unique_ptr<Source> open_source(const Config& config, const std::string& spl
 // Image files without labels.
 std::unique_ptr<Source> open_files(const Config& config, const std::vector<std::string>& paths);
 
+// What the annotations of a COCO set decide is written into the settings: data.classes and data.category_ids, where
+// they are []. With classes given, absent annotations leave the ids open.
+void fill_classes(Config& config);
+
 // The `data.` section of the schema.
 Schema data_schema();
 

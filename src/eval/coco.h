@@ -75,7 +75,9 @@ CocoResult evaluate_coco(const std::vector<CocoTruth>& truths, const std::vector
 //     offsets [B + 1] int64.
 // A corner becomes a double first, then width = x2 - x1 and height = y2 - y1 in double.
 // Metrics: coco_metrics(), operating_metrics() and group_metrics() of coco_metrics.h. An image may come only once.
+// save(): coco_write.h, with the given category ids by class (empty: the class's index).
 std::unique_ptr<Evaluator> make_coco_evaluator(std::vector<std::string> class_names,
-                                               std::vector<ClassGroup> groups = {});
+                                               std::vector<ClassGroup> groups = {},
+                                               std::vector<int64_t> categories = {});
 
 }  // namespace moe

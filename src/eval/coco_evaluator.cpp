@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "eval/coco.h"
 #include "eval/coco_metrics.h"
+#include "eval/coco_write.h"
 #include "eval/evaluator.h"
 #include "tensor/truth_fields.h"
 
@@ -66,14 +67,14 @@ CocoBox box_of_corners(const float* corners, int64_t i) {
 
 class BatchEvaluator : public Evaluator {
  public:
-  BatchEvaluator(std::vector<std::string> class_names, std::vector<ClassGroup> groups)
-      : class_names_(std::move(class_names)), groups_(std::move(groups)) {}
+  BatchEvaluator(std::vector<std::string> class_names, std::vector<ClassGroup> groups, std::vector<int64_t> categories)
+      : class_names_(std::move(class_names)), groups_(std::move(groups)), categories_(std::move(categories)) {}
 
   void add(const Batch& targets, const Batch& predictions) override {
     const Batch batch = checked(targets, predictions);
     check_labels(batch, "gt_labels");
     check_labels(batch, "labels");
-    add_images(batch.get("image_ids"));
+    add_images(batch.get("image_ids"), targets);
     add_truths(batch);
     add_detections(batch);
   }
@@ -89,6 +90,10 @@ class BatchEvaluator : public Evaluator {
     return metrics;
   }
 
+  void save(const std::string& folder) const override {
+    write_coco_files(folder, {class_names_, categories_, images_, truths_, detections_});
+  }
+
  private:
   int64_t classes() const { return static_cast<int64_t>(class_names_.size()); }
 
@@ -101,14 +106,18 @@ class BatchEvaluator : public Evaluator {
     }
   }
 
-  void add_images(const at::Tensor& ids) {
+  void add_images(const at::Tensor& ids, const Batch& targets) {
     const int64_t* values = ids.const_data_ptr<int64_t>();
     std::unordered_set<int64_t> fresh;
     for (int64_t i = 0; i < ids.numel(); ++i) {
-      check(images_.count(values[i]) == 0 && fresh.insert(values[i]).second, MOE_ERR_DATA,
+      check(seen_.count(values[i]) == 0 && fresh.insert(values[i]).second, MOE_ERR_DATA,
             "evaluation: image_ids: expected every image once, got ", values[i], " again at row ", i);
     }
-    images_.merge(fresh);
+    seen_.merge(fresh);
+    at::Tensor sizes = at::zeros({ids.numel(), 2}, at::kLong);  // height, width
+    if (targets.has("sizes")) sizes = targets.get("sizes").contiguous();
+    const int64_t* size = sizes.const_data_ptr<int64_t>();
+    for (int64_t i = 0; i < ids.numel(); ++i) images_.push_back({values[i], size[2 * i + 1], size[2 * i]});
   }
 
   void add_truths(const Batch& batch) {
@@ -143,15 +152,18 @@ class BatchEvaluator : public Evaluator {
 
   std::vector<std::string> class_names_;
   std::vector<ClassGroup> groups_;
-  std::unordered_set<int64_t> images_;
+  std::vector<int64_t> categories_;
+  std::unordered_set<int64_t> seen_;
+  std::vector<CocoImage> images_;
   std::vector<CocoTruth> truths_;
   std::vector<CocoDetection> detections_;
 };
 
 }  // namespace
 
-std::unique_ptr<Evaluator> make_coco_evaluator(std::vector<std::string> class_names, std::vector<ClassGroup> groups) {
-  return std::make_unique<BatchEvaluator>(std::move(class_names), std::move(groups));
+std::unique_ptr<Evaluator> make_coco_evaluator(std::vector<std::string> class_names, std::vector<ClassGroup> groups,
+                                               std::vector<int64_t> categories) {
+  return std::make_unique<BatchEvaluator>(std::move(class_names), std::move(groups), std::move(categories));
 }
 
 }  // namespace moe

@@ -5,6 +5,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -49,6 +50,12 @@ struct ExportedModel {
   std::map<std::string, std::string> files;
 };
 
+// What one sample takes, of experts their mean size.
+struct ModelCost {
+  int64_t active_parameters = 0;
+  int64_t multiply_adds = 0;
+};
+
 class Task {
  public:
   virtual ~Task() = default;
@@ -63,6 +70,9 @@ class Task {
   virtual bool wants_totals() const { return false; }
   virtual std::vector<RoutingTotals> totals(const Batch&, const ForwardContext&) { return {}; }
   virtual Batch predict(const Batch& batch) = 0;  // eval mode, no gradients
+  // One prediction from those of several views of one picture, in order over the batches. windows [views, 4] int64: x0, y0, x1,
+  // y1 in pixels of the original; the first is the whole of it.
+  virtual Batch join_views(const std::vector<Batch>& predictions, const at::Tensor& windows) const;
   virtual std::unique_ptr<Evaluator> evaluator() const = 0;
   virtual torch::nn::Module& network() = 0;
   // The end of an optimizer step: moves buffers that follow what the step counted, such as a router's bias. The
@@ -71,6 +81,7 @@ class Task {
   virtual std::vector<RoutingStats*> routing() = 0;  // one per mixture layer, in order; empty for a dense model
   virtual std::vector<std::string> class_names() const { return {}; }
   virtual std::string summary() const = 0;  // table: parts, parameters, active multiply-adds
+  virtual std::optional<ModelCost> cost() const { return {}; }  // its last row
   // Sample `index` with its predictions as an RGB picture [H, W, 3] uint8; MOE_ERR_UNSUPPORTED where it makes no sense.
   virtual at::Tensor draw(const Batch& batch, const Batch& prediction, int64_t index, double min_score) const = 0;
 
@@ -82,6 +93,17 @@ class Task {
   virtual std::vector<std::string> export_formats() const { return {}; }
   virtual ExportedModel export_as(const std::string& format, const NamedTensors& weights) const;  // one of the formats
 };
+
+// The sum over the parts of a table of costs.
+template <typename Parts>
+ModelCost sum_costs(const Parts& parts) {
+  ModelCost out;
+  for (const auto& part : parts) {
+    out.active_parameters += part.active_parameters;
+    out.multiply_adds += part.multiply_adds;
+  }
+  return out;
+}
 
 // The registry: one line per system in models/registry.cpp.
 struct TaskEntry {

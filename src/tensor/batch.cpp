@@ -244,7 +244,9 @@ static at::Tensor empty_large(const std::vector<int64_t>& shape, at::ScalarType 
 // Pictures [C, H, W] whose memory is in H, W, C order give a channels_last batch, the order that convolutions want.
 static at::Tensor stack_dense(const std::vector<at::Tensor>& parts) {
   const at::Tensor& first = parts[0];
-  if (first.dim() != 3 || first.size(0) < 2 || first.stride(0) != 1) return at::stack(parts);
+  if (first.dim() != 3 || first.size(0) < 2 || first.stride(0) != 1) {
+    return parts.size() == 1 ? first.unsqueeze(0) : at::stack(parts);
+  }
   std::vector<at::Tensor> rows;
   for (const at::Tensor& part : parts) rows.push_back(part.permute({1, 2, 0}));
   const auto count = static_cast<int64_t>(rows.size());

@@ -99,11 +99,11 @@ static Config run_config(const Config* config, const std::string& folder, RunMod
   check(!there || mode != RunMode::fresh, MOE_ERR_STATE, folder,
         ": expected a folder without a run, got one; resume it or use another");
   check(config || there, MOE_ERR_INVALID_ARGUMENT, "run: expected a config for a new run, got NULL");
-  if (!there) return *config;
-  Config stored = Config::load(join_path(folder, "config.yml"), task_schema);
-  if (!config) return stored;
-  check_same_settings(folder, stored, *config);
-  return *config;
+  if (there && !config) return Config::load(join_path(folder, "config.yml"), task_schema);
+  Config given = *config;
+  fill_classes(given);
+  if (there) check_same_settings(folder, Config::load(join_path(folder, "config.yml"), task_schema), given);
+  return given;
 }
 
 Run::Run(const Config* config, const std::string& folder, RunMode mode, Log log)

@@ -11,6 +11,7 @@
 #include "nn/layers.h"
 #include "tensor/scope.h"
 #include "train/patterns.h"
+#include "train/predict_slices.h"
 
 namespace moe {
 
@@ -43,6 +44,7 @@ Session::Session(Config config, Log log) : Session(std::move(config), std::move(
 Session::Session(Config config, Log log, const std::vector<std::string>* pretrained)
     : config_(std::move(config)), log_(std::move(log)), seed_(static_cast<uint64_t>(config_.integer("seed"))) {
   require_cpu(config_);
+  fill_classes(config_);
   task_ = task_entry(config_.task()).create(config_);
   routing_ = task_->routing();
   amp_ = amp_type(config_);
@@ -279,7 +281,10 @@ Batch Session::predict_one(const Batch& batch) {
   task_->network().eval();
   at::NoGradGuard no_grad;
   AutocastScope autocast(amp_);
-  return task_->predict(batch);
+  const bool sliced = batch.has("pictures") && batch.has("slices") && batch.get("slices").size(0) > 0;
+  if (!sliced) return task_->predict(batch);
+  const Fit fit = config_.text("data.resize") == "letterbox" ? Fit::letterbox : Fit::stretch;
+  return predict_slices(*task_, batch, fit, config_.integer("train.batch_size"));
 }
 
 // Statistics of predictions outside an evaluation belong to no window.
@@ -325,6 +330,7 @@ std::vector<Metric> Session::evaluate(Loader& loader) {
     throw;
   }
   std::vector<Metric> metrics = evaluator->finish();
+  if (!save_evaluations_.empty()) evaluator->save(save_evaluations_);
   for (RoutingStats* stats : routing_) stats->end_eval();
   return metrics;
 }

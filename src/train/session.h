@@ -115,6 +115,7 @@ class Session {
   int64_t epoch_ = 0;
   int64_t steps_per_epoch_ = 0, total_steps_ = 0;  // 0: unknown
   uint64_t seed_ = 0;
+  std::string save_evaluations_;  // folder; empty: nowhere
   std::atomic<bool> stop_{false};
 };
 

@@ -246,8 +246,10 @@ static int64_t count_values(const NamedTensors& tensors, bool trainable_only) {
 }
 
 static const std::vector<std::string> session_keys = {
-    "state.step",    "state.epoch",   "state.samples",    "state.digest",     "model.parameters", "model.trainable",
-    "model.summary", "model.classes", "model.pretrained", "optimizer.groups", "scaler.scale"};
+    "state.step",       "state.epoch",     "state.samples",           "state.digest",
+    "model.parameters", "model.trainable", "model.active_parameters", "model.multiply_adds",
+    "model.summary",    "model.classes",   "model.pretrained",        "optimizer.groups",
+    "scaler.scale"};
 
 // "optimizer.groups.new.lr" -> {"new", "lr"}; group names may hold dots and slashes.
 static std::optional<std::pair<std::string, std::string>> group_key(const std::string& key) {
@@ -279,6 +281,11 @@ std::string Session::get(const std::string& key) const {
   if (key == "state.digest") return hex(digest());
   if (key == "model.parameters") return std::to_string(count_values(weights_, false));
   if (key == "model.trainable") return std::to_string(count_values(weights_, true));
+  if (key == "model.active_parameters" || key == "model.multiply_adds") {
+    const std::optional<ModelCost> cost = task_->cost();
+    check(cost.has_value(), MOE_ERR_UNSUPPORTED, key, ": expected a task that counts them, got ", config_.task());
+    return std::to_string(key == "model.multiply_adds" ? cost->multiply_adds : cost->active_parameters);
+  }
   if (key == "model.summary") return task_->summary();
   if (key == "model.classes") return join(task_->class_names(), "\n");
   if (key == "model.pretrained") return pretrained_.lines();
@@ -315,7 +322,12 @@ void Session::set(const std::string& key, const std::string& value) {
     epoch_ = *epoch;
     return;
   }
-  fail(MOE_ERR_NOT_FOUND, "session: expected optimizer.groups.NAME.lr or state.epoch, got ", quote(key));
+  if (key == "eval.save") {
+    if (!value.empty()) make_directories(value);
+    save_evaluations_ = value;
+    return;
+  }
+  fail(MOE_ERR_NOT_FOUND, "session: expected optimizer.groups.NAME.lr, state.epoch or eval.save, got ", quote(key));
 }
 
 }  // namespace moe

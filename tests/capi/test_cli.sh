@@ -42,7 +42,7 @@ prints() {
 check_help_and_usage() {
   expect 0 "$moe" --help
   prints 'exit codes' moe --help
-  for name in train eval predict experts export config data info; do
+  for name in train watch eval predict experts table export config data info; do
     expect 0 "$moe" "$name" --help
     prints "usage: moe $name" "$name --help"
     [ "$(grep -c "^  moe $name" out)" -ge 1 ] || wrong "moe $name --help shows no example"
@@ -182,6 +182,19 @@ check_use() {
   prints '^AP ' eval
   expect 0 "$moe" eval runs/tiny-0001 train.batch_size=2 --json
   prints '"AP50": ' "eval --json"
+  expect 0 "$moe" eval runs/tiny-0001 --save saved
+  cp out whole
+  expect 0 "$moe" eval --annotations saved/annotations.json --detections saved/detections.json
+  for metric in AP AP50 AR100 AP50/car; do
+    [ "$(awk -v m=$metric '$1 == m' whole)" = "$(awk -v m=$metric '$1 == m' out)" ] ||
+      wrong "the saved files give another $metric: $(awk -v m=$metric '$1 == m' whole)"
+  done
+  refuse 2 'expected no --save beside --annotations' "$moe" eval --annotations a --detections d --save saved
+  expect 0 "$moe" eval runs/tiny-0001 data.slice.size=64
+  expect 0 "$moe" predict runs/tiny-0001 data.slice.size=64 scenes/image/000000.* --out sliced --min-score 0
+  [ "$(grep -c bbox sliced/predictions.json)" -gt "$((2 * 72))" ] || wrong "slices should add detections"
+  refuse 1 'override data.slices' "$moe" predict runs/tiny-0001 data.slices=64 scenes/image/000000.*
+  refuse 2 'then pictures' "$moe" predict runs/tiny-0001 data.slice.size=64
   expect 0 "$moe" predict runs/tiny-0001 scenes/image/* --out predicted --min-score 0
   [ "$(ls predicted/*.png | wc -l)" = 16 ] || wrong "expected 16 pictures with predictions"
   grep -q '"bbox": \[' predicted/predictions.json || wrong "expected detections in predictions.json"
@@ -215,6 +228,52 @@ check_experts() {
   prints '^\{"checkpoint": "runs/tiny-0001", "step": [0-9]+, "window": "eval", "layers": \[\{"name": .*"tokens": 4,' "experts --json"
 }
 
+# A line a run, with the numbers that the other commands give.
+check_table() {
+  expect 0 "$moe" table runs/tiny-0001 runs/tiny-0002
+  [ "$(wc -l <out)" = 4 ] || wrong "expected a header of two lines and two rows"
+  [ "$(awk -F'|' '{print NF}' out | sort -u | wc -l)" = 1 ] || wrong "the rows of the table differ in their columns"
+  prints '^[|] run [|] AP [|] AP50 [|] AP50/car [|].*[|] parameters [|] active [|] GFLOP [|]' table
+  prints '^[|] tiny-0001 [|].* M [|] [0-9.]+ [|] [0-9.]+ [|] 1 x 6 [|] [0-9]+-[0-9]+ % [|]' table
+  expect 0 "$moe" table runs/tiny-0001 --json
+  cp out table.json
+  expect 0 "$moe" eval runs/tiny-0001 --json
+  python3 - table.json out <<'PYTHON' || wrong "moe table --json differs from moe eval --json"
+import json, sys
+table, evaluated = (json.load(open(path)) for path in sys.argv[1:])
+assert table[0]["metrics"] == evaluated["metrics"] and table[0]["samples_per_second"] > 0
+assert table[0]["parameters"] > table[0]["active_parameters"] > 0 and table[0]["flop"] > 0
+PYTHON
+  refuse 2 'expected run folders' "$moe" table
+  refuse 1 'nowhere' "$moe" table runs/tiny-0001 nowhere
+}
+
+# The numbers of metrics.jsonl, once, and of a run that another process is training.
+check_watch() {
+  expect 0 "$moe" watch runs/tiny-0001 --plot curves.svg
+  [ "$(wc -l <out)" = 1 ] || wrong "a finished run should give one line"
+  prints '^step 9  loss [0-9.]+  [0-9.]+ images/s  router entropy 0[.][0-9]+  AP -?[0-9.]+, best [0-9.]+$' watch
+  python3 - curves.svg runs/tiny-0001/metrics.jsonl <<'PYTHON' || wrong "curves.svg does not hold the run's points"
+import json, sys
+import xml.etree.ElementTree as xml
+lines = [json.loads(line) for line in open(sys.argv[2])]
+steps = [line for line in lines if line["event"] == "step"]
+evals = [line for line in lines if line["event"] == "eval"]
+curves = [e.get("points").split() for e in xml.parse(sys.argv[1]).iter() if e.tag.endswith("polyline")]
+assert [len(c) for c in curves] == [len(steps), len(evals), len(steps), len(steps)]
+losses = [line["loss"] for line in steps]
+heights = [float(point.split(",")[1]) for point in curves[0]]
+assert heights.index(min(heights)) == losses.index(max(losses)) and heights.index(max(heights)) == losses.index(min(losses))
+PYTHON
+  "$moe" train tiny.yml train.epochs=4 --run watched >/dev/null 2>&1 </dev/null &
+  for _ in $(seq 600); do [ -s watched/metrics.jsonl ] && break || sleep 0.05; done
+  expect 0 "$moe" watch watched --interval 1
+  prints '^step 12 ' watch
+  wait
+  refuse 1 'nowhere/metrics.jsonl: expected the metrics of a run' "$moe" watch nowhere
+  refuse 2 'expected one run folder' "$moe" watch
+}
+
 check_examples() {
   expect 0 "$build/examples/minimal" tiny.yml minimal
   prints 'epoch 5/5' minimal
@@ -238,6 +297,8 @@ check_interruption
 check_use
 check_export
 check_experts
+check_table
+check_watch
 check_examples
 [ "$failures" = 0 ] && echo "all checks passed"
 exit $((failures > 0))

@@ -432,7 +432,7 @@ static void test_broken_gate_is_named(void**) {
 }
 
 static void test_no_objects(void**) {
-  for (const char* kind : {"none", "class_partitioned"}) {
+  for (const char* kind : {"none", "ffn", "class_partitioned"}) {
     const auto task = create(config_with({{"model.experts.kind", kind}, {"model.denoising.queries", "6"}}));
     const auto values = step(*task, {batch_of({0, 0}, {0})});
     for (const auto& [name, value] : values) CHECK(std::isfinite(value));

@@ -20,7 +20,7 @@ typedef struct command {
 } command;
 
 extern const command command_train, command_eval, command_predict, command_sample, command_experts, command_export,
-    command_config, command_data, command_info;
+    command_config, command_data, command_info, command_table, command_watch;
 
 /* ------------------------------------------------------------------------------------------------------------- Errors
  */

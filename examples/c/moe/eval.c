@@ -87,15 +87,17 @@ static int evaluate_files(const char* annotations, const char* detections, bool 
 
 static int run(const command* self, int argc, char** argv) {
   bool json = false;
-  const char *annotations = NULL, *detections = NULL;
+  const char *annotations = NULL, *detections = NULL, *save = NULL;
   const option known[] = {{"--json", OPTION_FLAG, &json, 0},
+                          {"--save", OPTION_TEXT, &save, 0},
                           {"--annotations", OPTION_TEXT, &annotations, 0},
                           {"--detections", OPTION_TEXT, &detections, 0}};
   int count = 0;
-  int code = parse_options(self, known, 3, argc, argv, &count);
+  int code = parse_options(self, known, sizeof known / sizeof *known, argc, argv, &count);
   if (code >= 0) return code;
   if (annotations || detections) {
     if (!annotations || !detections) return fail_usage(self, "expected --annotations and --detections together");
+    if (save) return fail_usage(self, "expected no --save beside --annotations");
     if (count > 0) return fail_usage(self, "expected no run beside --annotations, got \"%s\"", argv[1]);
     return evaluate_files(annotations, detections, json);
   }
@@ -104,7 +106,8 @@ static int run(const command* self, int argc, char** argv) {
   moe_session* session = NULL;
   moe_config* config = NULL;
   moe_loader* loader = NULL;
-  if (moe_session_open(argv[1], NULL, &session) || moe_session_config(session, &config)) {
+  if (moe_session_open(argv[1], NULL, &session) || moe_session_config(session, &config) ||
+      (save && moe_session_set(session, "eval.save", save))) {
     code = fail_last();
   } else if ((code = apply_overrides(self, config, argv + 2, count - 1)) < 0) {
     code = moe_loader_create(config, "val", &loader) ? fail_last() : evaluate(session, loader, argv[1], json);
@@ -117,7 +120,7 @@ static int run(const command* self, int argc, char** argv) {
 
 const command command_eval = {
     "eval", "metrics of a checkpoint, or of a file of detections",
-    "usage: moe eval RUN|CHECKPOINT [KEY=VALUE ...] [--json]\n"
+    "usage: moe eval RUN|CHECKPOINT [KEY=VALUE ...] [--json] [--save DIR]\n"
     "       moe eval --annotations FILE --detections FILE [--json]\n\n"
     "Evaluates the best checkpoint of a run folder (else its last), or a checkpoint file, with the averaged\n"
     "weights if the run keeps them. KEY=VALUE changes where and how data are read (data.*,\n"
@@ -125,8 +128,10 @@ const command command_eval = {
     "With --annotations (COCO json) and --detections (an array of image_id, category_id, bbox, score) no model is\n"
     "needed: the twelve official numbers as pycocotools computes them, AP and AP50 of each class, and at IoU 0.50\n"
     "precision, recall and F1 over scores and false positives in images without objects.\n\n"
-    "  --json  one JSON object in place of the table\n\n"
+    "  --json      one JSON object in place of the table\n"
+    "  --save DIR  also writes what was compared: DIR/annotations.json and DIR/detections.json, in COCO's format\n\n"
     "  moe eval runs/first\n"
+    "  moe eval runs/first data.slice.size=640 --save compared\n"
     "  moe eval runs/first/checkpoints/best.safetensors data.root=/data/other --json\n"
     "  moe eval --annotations instances_val2017.json --detections detections.json\n",
     run};

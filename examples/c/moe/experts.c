@@ -97,9 +97,9 @@ static void print_layer(const layer* l, const char* window) {
   print_experts(l);
   printf(
       "  %lld %ss, %lld assignments; dead experts %d, token entropy %.3f, marginal entropy %.3f, load cv %.3f, "
-      "max violation %.3f\n",
+      "max violation %.3f, NMI of class and expert %.3f\n",
       (long long)t->tokens, l->info.unit, (long long)t->assignments, t->dead_experts, t->token_entropy,
-      t->marginal_entropy, t->load_cv, t->max_violation);
+      t->marginal_entropy, t->load_cv, t->max_violation, t->class_nmi);
 }
 
 static int64_t class_total(const layer* l, int32_t class) {
@@ -183,6 +183,13 @@ static void json_layer(const layer* l, char** classes, size_t known) {
   json_field("marginal_entropy", t->marginal_entropy);
   json_field("load_cv", t->load_cv);
   json_field("max_violation", t->max_violation);
+  json_field("mutual_information", t->mutual_information);
+  json_field("gini", t->gini);
+  json_field("dominant_share", t->dominant_share);
+  json_field("confidence", t->confidence);
+  json_field("margin", t->margin);
+  json_field("class_nmi", t->class_nmi);
+  printf(", \"dropped\": %lld, \"unrouted\": %lld", (long long)t->dropped, (long long)t->unrouted);
   printf(", \"experts\": [");
   for (int32_t e = 0; e < l->info.experts; ++e) json_expert(l, e);
   printf("]");

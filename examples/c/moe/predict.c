@@ -13,7 +13,8 @@ typedef struct predictor {
   moe_batch* result;
   char** classes;
   size_t class_count;
-  const char* out; /* folder */
+  int64_t* categories; /* [class_count] category ids */
+  const char* out;     /* folder */
   double min_score;
   FILE* json;
   int64_t written; /* detections */
@@ -76,11 +77,27 @@ static int read_results(const predictor* p, results* r) {
   return -1;
 }
 
+/* The ids of data.category_ids, "[1, 3, 90]", or 0, 1, 2 ... where there are none. */
+static int read_categories(predictor* p) {
+  char* ids = config_text(p->config, "data.category_ids");
+  if (!ids) return fail_last();
+  p->categories = malloc((p->class_count + 1) * sizeof *p->categories);
+  const char* next = strpbrk(ids, "0123456789");
+  for (size_t i = 0; p->categories && i < p->class_count; ++i) {
+    char* end = NULL;
+    p->categories[i] = next ? strtoll(next, &end, 10) : (int64_t)i;
+    if (next) next = strpbrk(end, "0123456789");
+  }
+  free(ids);
+  return p->categories ? -1 : fail_text("out of memory");
+}
+
 static void write_detection(predictor* p, const results* r, int64_t row, int64_t image_id, const char* file) {
   const float* box = r->boxes + 4 * row;
   const int64_t label = r->labels[row];
+  const bool known = label >= 0 && (size_t)label < p->class_count;
   fprintf(p->json, "%s\n  {\"image_id\": %lld, \"category_id\": %lld, \"bbox\": [", p->written++ ? "," : "",
-          (long long)image_id, (long long)label);
+          (long long)image_id, (long long)(known ? p->categories[label] : label));
   const double sides[4] = {box[0], box[1], (double)box[2] - box[0], (double)box[3] - box[1]};
   for (int i = 0; i < 4; ++i) {
     if (i > 0) fputs(", ", p->json);
@@ -89,7 +106,7 @@ static void write_detection(predictor* p, const results* r, int64_t row, int64_t
   fputs("], \"score\": ", p->json);
   json_number(p->json, r->scores[row]);
   fputs(", \"category\": ", p->json);
-  json_text(p->json, label >= 0 && (size_t)label < p->class_count ? p->classes[label] : "");
+  json_text(p->json, known ? p->classes[label] : "");
   fputs(", \"file_name\": ", p->json);
   json_text(p->json, file);
   fputs("}", p->json);
@@ -182,9 +199,25 @@ static int open_json_and_predict(predictor* p, int64_t asked) {
   return code;
 }
 
-static int open_all(predictor* p, const char* checkpoint, char** paths, int count) {
-  if (moe_session_open(checkpoint, NULL, &p->session) || moe_session_config(p->session, &p->config) ||
-      moe_loader_create_files(p->config, (const char* const*)paths, (size_t)count, &p->loader) ||
+/* Moves the settings, data.KEY=VALUE, before the pictures and returns their number. */
+static int sort_settings(char** arguments, int count) {
+  int settings = 0;
+  for (int i = 0; i < count; ++i) {
+    if (strncmp(arguments[i], "data.", 5) != 0 || !strchr(arguments[i], '=') || file_exists(arguments[i])) continue;
+    char* setting = arguments[i];
+    memmove(arguments + settings + 1, arguments + settings, (size_t)(i - settings) * sizeof *arguments);
+    arguments[settings++] = setting;
+  }
+  return settings;
+}
+
+static int open_all(const command* self, predictor* p, const char* checkpoint, char** arguments, int settings,
+                    int pictures) {
+  if (moe_session_open(checkpoint, NULL, &p->session) || moe_session_config(p->session, &p->config)) return fail_last();
+  const int code = apply_overrides(self, p->config, arguments, settings);
+  if (code >= 0) return code;
+  char** paths = arguments + settings;
+  if (moe_loader_create_files(p->config, (const char* const*)paths, (size_t)pictures, &p->loader) ||
       moe_loader_set_log(p->loader, print_warning, NULL) || moe_batch_create(&p->batch) ||
       moe_batch_create(&p->result)) {
     return fail_last();
@@ -192,11 +225,12 @@ static int open_all(predictor* p, const char* checkpoint, char** paths, int coun
   char* names = session_text(p->session, "model.classes");
   if (!names) return fail_last();
   p->classes = split_lines(names, &p->class_count);
-  return p->classes ? -1 : fail_text("out of memory");
+  return p->classes ? read_categories(p) : fail_text("out of memory");
 }
 
 static void close_all(predictor* p) {
   free_lines(p->classes);
+  free(p->categories);
   moe_batch_free(p->result);
   moe_batch_free(p->batch);
   moe_loader_free(p->loader);
@@ -212,21 +246,24 @@ static int run(const command* self, int argc, char** argv) {
   int count = 0;
   int code = parse_options(self, known, 2, argc, argv, &count);
   if (code >= 0) return code;
-  if (count < 2) return fail_usage(self, "expected a run folder or checkpoint, then pictures");
-  code = open_all(&p, argv[1], argv + 2, count - 1);
-  if (code < 0) code = open_json_and_predict(&p, count - 1);
+  const int settings = count > 1 ? sort_settings(argv + 2, count - 1) : 0, pictures = count - 1 - settings;
+  if (pictures < 1) return fail_usage(self, "expected a run folder or checkpoint, then pictures");
+  code = open_all(self, &p, argv[1], argv + 2, settings, pictures);
+  if (code < 0) code = open_json_and_predict(&p, pictures);
   close_all(&p);
   return code;
 }
 
 const command command_predict = {
     "predict", "detections in pictures, as JSON and drawn",
-    "usage: moe predict RUN|CHECKPOINT IMAGE... [--out DIR] [--min-score S]\n\n"
+    "usage: moe predict RUN|CHECKPOINT [data.KEY=VALUE ...] IMAGE... [--out DIR] [--min-score S]\n\n"
     "Writes DIR/predictions.json (COCO results: image_id, category_id, bbox [x, y, width, height] in pixels,\n"
-    "score; plus category and file_name; category_id counts the model's classes from 0) and each picture with\n"
-    "its boxes as PNG, at the size that the model sees (data.size).\n\n"
+    "score; plus category and file_name; category_id is that of the training's COCO json, else the class counted\n"
+    "from 0) and each picture with its boxes as PNG, at the size that the model sees (data.size). Large pictures\n"
+    "with small objects: data.slice.size=640 also looks at squares of 640 pixels and joins what it finds.\n\n"
     "  --out DIR      folder of the results (predictions)\n"
     "  --min-score S  leaves out detections below (0.3)\n\n"
     "  moe predict runs/first photo.jpg\n"
+    "  moe predict runs/first data.slice.size=640 aerial.png\n"
     "  moe predict runs/first data/traffic/image/0004*.jpg --out out --min-score 0.5\n",
     run};

@@ -114,6 +114,7 @@ class DiffusionTask : public Task {
   }
   std::vector<std::string> class_names() const override { return options_.classes; }
   std::string summary() const override { return summary_text(options_, *network_); }
+  std::optional<ModelCost> cost() const override { return sum_costs(part_costs(options_.network, *network_)); }
 
   // A sample as it is, whatever its size; grey ones as RGB.
   at::Tensor draw(const Batch&, const Batch& prediction, int64_t index, double) const override {

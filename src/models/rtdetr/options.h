@@ -18,6 +18,7 @@ namespace moe::rtdetr {
 
 struct Options {
   std::vector<std::string> classes;
+  std::vector<int64_t> categories;  // COCO category ids by class; empty: not known
   BackboneOptions backbone;
   EncoderOptions encoder;  // in_channels are filled in by the network
   DecoderOptions decoder;
@@ -33,7 +34,8 @@ struct Options {
   ExpertGroups class_groups;
   double gate_loss = 1;               // weight of the gate's cross entropy
   bool normalize_by_expert = false;   // divide an expert's loss by its own boxes, not by all of the window
-  int64_t max_detections = 300;       // per image
+  int64_t max_detections = 300;       // per image or view of one
+  double same_object = 0.6;           // agreement from which detections of two views are one object
   int64_t height = 640, width = 640;  // of the input in summaries; any size is taken
   uint64_t seed = 0;
 };

@@ -1,5 +1,7 @@
 // The settings of the task rtdetr: the table of its keys, and the options read from a config. What a module checks
 // itself when it is built is not checked here.
+#include <algorithm>
+
 #include "models/rtdetr/options.h"
 #include "models/rtdetr/task.h"
 #include "moe/router_schema.h"
@@ -28,7 +30,11 @@ static Schema network_keys() {
       {"model.queries", integer, "300", ">= 1",
        "Object queries of a model with one decoder (experts.kind: none or ffn)."},
       {"model.prior", number, "0.01", "> 0, < 1", "Probability that every class score starts with."},
-      {"model.max_detections", integer, "300", ">= 1", "Detections given per image, best first."},
+      {"model.max_detections", integer, "300", ">= 1",
+       "Detections given per image, best first; with data.slice per view of it."},
+      {"model.same_object", number, "0.6", "> 0, <= 1",
+       "With data.slice: IoU from which detections of two views are one object; of a box that its view cuts the share "
+       "inside the other."},
       {"model.denoising.queries", integer, "100", ">= 0",
        "Positive denoising queries an image gets, about; 0: no denoising."},
       {"model.denoising.label_noise", number, "0.5", ">= 0, <= 1",
@@ -95,6 +101,19 @@ static std::vector<std::string> read_classes(const Config& config) {
   std::vector<std::string> classes = config.texts("data.classes");
   if (classes.empty()) config.fail_at("data.classes", "expected at least one class name, got none");
   return classes;
+}
+
+static std::vector<int64_t> read_categories(const Config& config, size_t classes) {
+  std::vector<int64_t> ids = config.integers("data.category_ids");
+  if (!ids.empty() && ids.size() != classes) {
+    config.fail_at("data.category_ids", text("expected an id for each of the ", classes, " classes, got ", ids.size()));
+  }
+  for (size_t i = 0; i < ids.size(); ++i) {
+    if (std::find(ids.begin(), ids.begin() + static_cast<int64_t>(i), ids[i]) == ids.begin() + static_cast<int64_t>(i))
+      continue;
+    config.fail_at("data.category_ids", text("expected every id once, got ", ids[i], " twice"));
+  }
+  return ids;
 }
 
 static void read_backbone(const Config& config, Options& out) {
@@ -192,11 +211,13 @@ int64_t twin_queries(const Options& options) {
 Options read_options(const Config& config) {
   Options out;
   out.classes = read_classes(config);
+  out.categories = read_categories(config, out.classes.size());
   read_backbone(config, out);
   read_transformer(config, out);
   read_experts(config, out);
   read_losses(config, out);
   out.max_detections = config.integer("model.max_detections");
+  out.same_object = config.number("model.same_object");
   out.backbone.checkpoint = out.encoder.checkpoint = out.decoder.checkpoint =
       config.boolean("train.checkpoint_activations");
   const std::vector<int64_t> size = config.integers("data.size");

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "eval/coco.h"
 #include "models/rtdetr/draw.h"
+#include "models/rtdetr/join_views.h"
 #include "models/rtdetr/losses.h"
 #include "models/rtdetr/names.h"
 #include "models/rtdetr/network.h"
@@ -76,6 +77,43 @@ BatchSpec input_fields() {
   };
 }
 
+// Of a large picture that is looked at in parts as well; one picture a batch.
+BatchSpec view_fields() {
+  using enum FieldSpec::Layout;
+  return {
+      {.name = "pictures", .dtype = at::kByte, .shape = {-1, -1, 3}, .optional = true, .doc = "RGB of the original"},
+      {.name = "slices",
+       .dtype = at::kLong,
+       .shape = {4},
+       .layout = ragged,
+       .offsets = "slice_offsets",
+       .optional = true,
+       .doc = "parts of the original to look at as well: x0, y0, x1, y1, pixels"},
+      {.name = "slice_offsets",
+       .dtype = at::kLong,
+       .shape = {},
+       .layout = offsets,
+       .optional = true,
+       .doc = "first row of each sample in slices"},
+  };
+}
+
+void check_views(const Batch& batch) {
+  if (!batch.has("slices")) return;
+  moe::check(batch.has("pictures") && batch.get("images").size(0) == 1, MOE_ERR_SHAPE,
+             "slices: expected one picture in the batch, with its original as \"pictures\", got ",
+             batch.has("pictures") ? "several" : "none");
+  const at::Tensor slices = batch.get("slices").contiguous();
+  const int64_t height = batch.get("pictures").size(1), width = batch.get("pictures").size(2);
+  const int64_t* row = slices.const_data_ptr<int64_t>();
+  for (int64_t i = 0; i < slices.size(0); ++i, row += 4) {
+    const bool inside =
+        row[0] >= 0 && row[1] >= 0 && row[0] < row[2] && row[1] < row[3] && row[2] <= width && row[3] <= height;
+    moe::check(inside, MOE_ERR_DATA, "slices: expected x0 < x1 and y0 < y1 inside the ", width, " x ", height,
+               " picture, got [", row[0], ", ", row[1], ", ", row[2], ", ", row[3], "] at row ", i);
+  }
+}
+
 BatchSpec target_fields() {
   using enum FieldSpec::Layout;
   return {
@@ -117,7 +155,8 @@ class RtdetrTask : public Task {
 
   BatchSpec batch_spec() const override {
     BatchSpec spec = input_fields();
-    for (const BatchSpec& part : {target_fields(), truth_fields()}) spec.insert(spec.end(), part.begin(), part.end());
+    for (const BatchSpec& part : {view_fields(), target_fields(), truth_fields()})
+      spec.insert(spec.end(), part.begin(), part.end());
     return spec;
   }
 
@@ -127,6 +166,7 @@ class RtdetrTask : public Task {
                "images: expected sides of 32 pixels or more, got ", shape_text(images.sizes()));
     if (batch.has("labels")) check_labels(batch.get("labels"), "labels", classes());
     if (batch.has("boxes")) check_boxes(batch.get("boxes"));
+    check_views(batch);
   }
 
   Normalizers normalizers(const Batch& batch) const override {
@@ -173,8 +213,16 @@ class RtdetrTask : public Task {
     return out;
   }
 
+  Batch join_views(const std::vector<Batch>& predictions, const at::Tensor& windows) const override {
+    Batch out = joined_prediction(predictions, windows, options_.same_object);
+    for (const char* name : {"image_ids", "sizes"}) {
+      if (predictions.front().has(name)) out.set(name, predictions.front().get(name));
+    }
+    return out;
+  }
+
   std::unique_ptr<Evaluator> evaluator() const override {
-    return make_coco_evaluator(options_.classes, class_groups());
+    return make_coco_evaluator(options_.classes, class_groups(), options_.categories);
   }
   torch::nn::Module& network() override { return *network_; }
   void commit() noexcept override {
@@ -187,6 +235,7 @@ class RtdetrTask : public Task {
   }
   std::vector<std::string> class_names() const override { return options_.classes; }
   std::string summary() const override { return summary_text(options_, *network_); }
+  std::optional<ModelCost> cost() const override { return sum_costs(part_costs(options_, *network_)); }
   at::Tensor draw(const Batch& batch, const Batch& prediction, int64_t index, double min_score) const override {
     return draw_detections(batch, prediction, index, min_score, options_.classes);
   }

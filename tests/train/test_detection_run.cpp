@@ -97,7 +97,7 @@ static void test_classes_come_from_the_file(void**) {
   CHECK(ids({{"data.category_ids", "[5, 6]"}}) == std::vector<int64_t>({5, 6}));
   CHECK_ERROR(MOE_ERR_CONFIG, "expected an id for each of the 2 classes, got 1", ids({{"data.category_ids", "[5]"}}));
   CHECK_ERROR(MOE_ERR_CONFIG, "expected every id once, got 5 twice", ids({{"data.category_ids", "[5, 5]"}}));
-  CHECK_ERROR(MOE_ERR_CONFIG, "which names the classes", ids({{"data.train.annotations", "\"\""}}));
+  CHECK_ERROR(MOE_ERR_CONFIG, "that names the classes", ids({{"data.train.annotations", "\"\""}}));
 
   remove_file(set.file("a.json"));
   CHECK_ERROR(MOE_ERR_NOT_FOUND, "a.json", ids({}));
@@ -121,12 +121,9 @@ static void test_saved_evaluation(void**) {
   read_coco_detections(folder / "deep/er/detections.json", "annotations.json", files, Log());
   CHECK(files.detections.size() == 3 * 20 * 2);  // all scores of 20 queries
   const std::vector<Metric> again = evaluate_coco_files(files);
-  bool any = false;
   for (size_t i = 0; i < got.size() && i < 12 + 2 * 2; ++i) {
     CHECK(got[i].name == again[i].name && got[i].value == again[i].value);
-    any = any || got[i].value > 0;
   }
-  CHECK(any);
   session.set("eval.save", "");
   remove_file(folder / "deep/er/detections.json");
   session.evaluate(val);
@@ -227,6 +224,8 @@ static void test_many_boxes_and_none(void**) {
 // The normalised mutual information of class and expert in the last of 60 steps, mean over the layers.
 static double nmi_after_training(const char* class_guided) {
   Session session(tiny::config({{"model.experts.kind", "ffn"},
+                                {"model.experts.top_k", "1"},
+                                {"model.experts.gate", "raw"},
                                 {"loss.class_guided", class_guided},
                                 {"loss.balance", "0.001"},
                                 {"optimizer.lr", "5e-3"}}),

@@ -21,6 +21,7 @@ struct Variant {
   const char* layers;
   const char* expansion;
   const char* frozen;
+  double gradients;  // what their relative differences may be
 };
 
 Config settings(const Variant& variant, const std::string& weights) {
@@ -154,9 +155,7 @@ void check_losses(const Parity& parity, const std::vector<LossTerm>& terms) {
 
 // The difference of a gradient may be a small share of its norm, seen as the norm and in one direction of length about
 // sqrt(n / 3).
-void check_gradients(Parity& parity) {
-  // r50 agrees to 3e-4. In r18 rounding of 1e-6 has grown to 3e-4 in the training logits, and the gradients follow.
-  constexpr double limit = 3e-2;
+void check_gradients(Parity& parity, double limit) {
   double worst = 0;
   int64_t compared = 0;
   for (const auto& item : parity.network().named_parameters()) {
@@ -202,17 +201,18 @@ void check_variant(const Variant& variant) {
   at::Tensor total = at::zeros({}, at::kFloat);
   for (const LossTerm& term : terms) total = total + term.value;
   total.backward();
-  check_gradients(parity);
+  check_gradients(parity, variant.gradients);
 }
 
 }  // namespace
 
 static void test_r18(void**) {
-  check_variant({"18", "3", "0.5", "false"});
+  // Batch statistics of few cells: rounding of 1e-6 has grown to 3e-4 in the logits, and the gradients follow.
+  check_variant({"18", "3", "0.5", "false", 3e-2});
 }
 
 static void test_r50(void**) {
-  check_variant({"50", "2", "1.0", "true"});
+  check_variant({"50", "2", "1.0", "true", 2e-3});
 }
 
 int main() {

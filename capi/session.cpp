@@ -6,8 +6,8 @@
 #include "buffers.h"
 #include "guard.h"
 #include "handles.h"
-#include "image/image.h"
 #include "metrics.h"
+#include "train/picture.h"
 
 using namespace moe;
 using namespace moe::capi;
@@ -58,13 +58,6 @@ static std::vector<moe_metric> evaluate(Session& session, Loader& loader, const 
   return public_metrics(session.evaluate(loader));
 }
 
-static Image to_image(const at::Tensor& picture) {
-  const at::Tensor dense = picture.contiguous();  // [H, W, 3] uint8
-  Image image(dense.size(1), dense.size(0));
-  std::memcpy(image.pixels.data(), dense.const_data_ptr<uint8_t>(), image.pixels.size());
-  return image;
-}
-
 static void draw(const Session& session, const Batch& batch, const Batch& prediction, int64_t index, double min_score,
                  const std::string& path) {
   check_batch(session.task().batch_spec(), batch, false);
@@ -72,7 +65,7 @@ static void draw(const Session& session, const Batch& batch, const Batch& predic
   const int64_t size = batch_size(session.task().batch_spec(), batch);
   check(index >= 0 && index < size, MOE_ERR_INVALID_ARGUMENT, "index: expected 0 to ", size - 1, ", got ", index);
   check(!std::isnan(min_score), MOE_ERR_INVALID_ARGUMENT, "min_score: expected a number, got NaN");
-  write_png(path, to_image(session.task().draw(batch, prediction, index, min_score)));
+  write_png(path, image_of(session.task().draw(batch, prediction, index, min_score)));
 }
 
 extern "C" {

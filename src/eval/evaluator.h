@@ -2,6 +2,9 @@
 // evaluated by the same code as a built-in data set.
 #pragma once
 
+#include <functional>
+#include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -30,6 +33,19 @@ class Evaluator {
   // add(), in order, as long as it wants more. What it learned it may share with the next evaluator of its task.
   virtual bool wants_training_data() const { return false; }
   virtual void add_training(const Batch&) {}
+
+  // A metric that looks at pictures with another trained model names its run folder or checkpoint, and gets its predict()
+  // before anything else.
+  virtual std::string other_model() const { return {}; }
+  virtual void use_model(std::function<Batch(const Batch&)>) {}
+
+  // A metric of what the model makes without data asks for it: after the last add() each request is predicted and comes
+  // back with its result, until there is none.
+  virtual std::optional<Batch> next_request() { return std::nullopt; }
+  virtual void add_result(const Batch& request, const Batch& result) { (void)request, (void)result; }
 };
+
+// Several evaluators as one, with their metrics in order.
+std::unique_ptr<Evaluator> join_evaluators(std::vector<std::unique_ptr<Evaluator>> parts);
 
 }  // namespace moe

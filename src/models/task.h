@@ -84,6 +84,10 @@ class Task {
   virtual std::optional<ModelCost> cost() const { return {}; }  // its last row
   // Sample `index` with its predictions as an RGB picture [H, W, 3] uint8; MOE_ERR_UNSUPPORTED where it makes no sense.
   virtual at::Tensor draw(const Batch& batch, const Batch& prediction, int64_t index, double min_score) const = 0;
+  // A picture [H, W, 3] uint8 that shows how far the training is, of the predictions of a fixed batch; a run keeps one of
+  // each evaluation. No batch: none.
+  virtual std::optional<Batch> preview_request() const { return std::nullopt; }
+  virtual at::Tensor preview(const Batch&) const { return {}; }
 
   // Weights of other projects. Other spellings of a tensor, likeliest first; tensors of their files that the network
   // does not need; heads, which keep their start when the file has another number of classes or groups.

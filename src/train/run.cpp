@@ -15,18 +15,26 @@
 namespace moe {
 
 // Settings that may differ between a run and its resume: they change neither the steps taken so far nor the model.
+// Those of whole sections beside: how the model is evaluated and sampled.
 static const std::vector<std::string> changeable = {
     "train.epochs",           "train.max_steps",  "train.max_minutes",
     "train.log_every",        "train.eval_every", "train.checkpoint_every",
     "train.keep_checkpoints", "train.early_stop", "data.workers",
     "data.prefetch",          "data.cache",       "data.cache_mb"};
 
+static bool is_changeable(const std::string& key) {
+  for (const char* section : {"evaluate.", "sample.", "sweep."}) {
+    if (key.starts_with(section)) return true;
+  }
+  return std::find(changeable.begin(), changeable.end(), key) != changeable.end();
+}
+
 static void check_same_settings(const std::string& folder, const Config& stored, const Config& given) {
   std::vector<std::string> keys = stored.keys();
   const std::vector<std::string> more = given.keys();
   keys.insert(keys.end(), more.begin(), more.end());
   for (const std::string& key : keys) {
-    if (std::find(changeable.begin(), changeable.end(), key) != changeable.end()) continue;
+    if (is_changeable(key)) continue;
     const auto value = [&](const Config& config) {
       const std::vector<std::string> has = config.keys();
       return std::find(has.begin(), has.end(), key) == has.end() ? std::string("nothing") : config.get(key);
@@ -354,6 +362,7 @@ RunEvent Run::State::evaluate() {
   RunEvent out = event(RunEvent::Kind::eval);
   out.metric = metrics.empty() ? std::numeric_limits<double>::quiet_NaN() : metrics.front().value;
   const bool is_best = out.metric > best;
+  folder.keep_picture(out.step, session->preview());
   keep_best(is_best, out);
   out.text = eval_text(out, metrics, is_best, watch.seconds());
   folder.log(out.text);

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "train/picture.h"
 
 namespace moe {
 
@@ -31,10 +32,19 @@ void RunFolder::remove_empty() const {
   rmdir(path_.c_str());
 }
 
-std::string RunFolder::checkpoint(int64_t step) const {
+static std::string digits_of(int64_t step) {
   std::string digits = std::to_string(step);
-  digits.insert(0, digits.size() < 8 ? 8 - digits.size() : 0, '0');
-  return file(text("checkpoints/", checkpoint_prefix, digits, checkpoint_suffix));
+  return digits.insert(0, digits.size() < 8 ? 8 - digits.size() : 0, '0');
+}
+
+std::string RunFolder::checkpoint(int64_t step) const {
+  return file(text("checkpoints/", checkpoint_prefix, digits_of(step), checkpoint_suffix));
+}
+
+void RunFolder::keep_picture(int64_t step, const at::Tensor& picture) const {
+  if (!picture.defined()) return;
+  make_directories(file("pictures"));
+  write_png(file(text("pictures/step-", digits_of(step), ".png")), image_of(picture));
 }
 
 std::vector<int64_t> RunFolder::checkpoint_steps() const {

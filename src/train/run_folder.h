@@ -2,6 +2,8 @@
 // what they mean is run.cpp's matter.
 #pragma once
 
+#include <ATen/core/Tensor.h>
+
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -27,6 +29,9 @@ class RunFolder {
   void remove_empty() const;                      // takes back a folder that holds no run; what others put there stays
   void set_aside_after(int64_t step) const;       // renames newer checkpoints, which cannot be read, to *.broken
   void prune_checkpoints(int64_t keep) const;     // removes all but the newest `keep`, and leftovers of killed writes
+
+  // [H, W, 3] uint8 as pictures/step-N.png; undefined: nothing.
+  void keep_picture(int64_t step, const at::Tensor& picture) const;
 
   // Drops metrics after `step` and a line that a kill has cut, then opens the logs for appending.
   void open_logs(int64_t step);

@@ -67,6 +67,11 @@ static Schema run_keys() {
       {"schedule.rise_share", number, "0.3", "> 0, < 1", "Share of one_cycle spent rising, from 1/25."},
       {"ema.decay", number, "0", ">= 0, < 1", "Decay of the averaged weights used to evaluate; 0: off."},
       {"ema.warmup", number, "2000", "> 0", "Steps over which the decay rises: decay * (1 - exp(-step / warmup))."},
+      {"sweep.rows", texts, "[]", "",
+       "Rows of `moe sweep`, each NAME KEY=VALUE ... as on the command line; []: the axes alone."},
+      {"sweep.axes", texts, "[]", "", "Keys and values that `moe sweep` combines with every row, each KEY=A|B|C."},
+      {"sweep.seeds", integers, "[0]", ">= 0", "Seeds that every row is trained with."},
+      {"sweep.metrics", texts, "[]", "", "Metrics of the table that `moe sweep` prints; []: the first four."},
       {"scaler.initial", number, "65536", "> 0", "First loss scale of fp16."},
       {"scaler.growth_interval", integer, "2000", ">= 1", "Good steps before the loss scale doubles."},
   };

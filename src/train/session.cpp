@@ -303,9 +303,21 @@ Batch Session::predict(const Batch& batch) {
   return predict_one(batch);
 }
 
+// Outlives the evaluator's use of it; none where no metric looks with another model.
+static std::unique_ptr<Session> lend_model(Evaluator& evaluator, const Log& log) {
+  const std::string path = evaluator.other_model();
+  if (path.empty()) return nullptr;
+  std::unique_ptr<Session> model = Session::open(path, log);
+  evaluator.use_model([session = model.get()](const Batch& batch) { return session->predict(batch); });
+  return model;
+}
+
+// In an order drawn by seed: files of folders and lists often lie by class.
 static void show_training_data(Evaluator& evaluator, const Config& config, const Log& log) {
   if (!evaluator.wants_training_data()) return;
-  Loader loader(open_source(config, "train"), loader_options(config, false), log);
+  LoaderOptions options = loader_options(config, false);
+  options.shuffle = true;
+  Loader loader(open_source(config, "train"), options, log);
   while (evaluator.wants_training_data()) {
     const std::optional<Batch> batch = loader.next();
     if (!batch) break;
@@ -313,17 +325,33 @@ static void show_training_data(Evaluator& evaluator, const Config& config, const
   }
 }
 
+at::Tensor Session::preview() {
+  const ForgetRouting forget{routing_};
+  const Ema::Swap averaged(ema_.get());
+  const std::optional<Batch> request = task_->preview_request();
+  if (!request) return {};
+  return task_->preview(predict_one(*request));
+}
+
 std::vector<Metric> Session::evaluate(Loader& loader) {
   const ForgetRouting forget{routing_};
   const Ema::Swap averaged(ema_.get());
   const std::unique_ptr<Evaluator> evaluator = task_->evaluator();
+  const std::unique_ptr<Session> model = lend_model(*evaluator, log_);
   show_training_data(*evaluator, config_, log_);
   if (loader.position() != 0) loader.seek(loader.epoch(), 0);
   for (RoutingStats* stats : routing_) stats->begin_eval();
+  const auto stop_here = [this] {
+    check(!take_stop(), MOE_ERR_CANCELLED, "evaluate: stopped before the end of the data; nothing was changed");
+  };
   try {
     while (std::optional<Batch> batch = loader.next()) {
-      check(!take_stop(), MOE_ERR_CANCELLED, "evaluate: stopped before the end of the data; nothing was changed");
+      stop_here();
       evaluator->add(*batch, predict_one(*batch));
+    }
+    while (std::optional<Batch> request = evaluator->next_request()) {
+      stop_here();
+      evaluator->add_result(*request, predict_one(*request));
     }
   } catch (...) {
     loader.seek(loader.epoch(), 0);

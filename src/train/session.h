@@ -48,6 +48,7 @@ class Session {
 
   Batch predict(const Batch& batch);
   std::vector<Metric> evaluate(Loader& loader);
+  at::Tensor preview();  // Task::preview(); undefined where the task shows nothing
 
   // `extra` metadata and tensors travel with the checkpoint (a run stores its loader position and history there).
   void save(const std::string& path, const std::map<std::string, std::string>& extra = {});

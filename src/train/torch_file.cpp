@@ -10,7 +10,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "train/pickle.h"
-#include "train/zip_archive.h"
+#include "base/zip_archive.h"
 
 namespace moe {
 

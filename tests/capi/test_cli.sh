@@ -42,7 +42,7 @@ prints() {
 check_help_and_usage() {
   expect 0 "$moe" --help
   prints 'exit codes' moe --help
-  for name in train watch eval predict experts table export config data info; do
+  for name in train sweep watch eval predict experts table export config data info; do
     expect 0 "$moe" "$name" --help
     prints "usage: moe $name" "$name --help"
     [ "$(grep -c "^  moe $name" out)" -ge 1 ] || wrong "moe $name --help shows no example"
@@ -57,7 +57,7 @@ check_help_and_usage() {
   refuse 2 'expected WIDTHxHEIGHT' "$moe" data synth traffic x --size 640
   refuse 2 '--train: expected an integer >= 1, got "0"' "$moe" data synth traffic x --train 0
   refuse 2 '--window: expected lifetime, epoch, step or eval' "$moe" experts run --window ever
-  refuse 2 'expected keys data.* or train.batch_size, got "model.hidden"' "$moe" eval run data.root=x model.hidden=64
+  refuse 2 'expected keys data.*, evaluate.*, sample.* or train.batch_size, got "model.hidden"' "$moe" eval run data.root=x model.hidden=64
   refuse 2 'expected --run or --resume' "$moe" train --run a --resume b
 }
 

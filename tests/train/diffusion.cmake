@@ -1,1 +1,3 @@
-moe_test(test_diffusion train TORCH SOURCES ${CMAKE_CURRENT_LIST_DIR}/test_diffusion.cpp LINK moe_train)
+foreach(topic diffusion sample_metrics)
+  moe_test(test_${topic} train TORCH SOURCES ${CMAKE_CURRENT_LIST_DIR}/test_${topic}.cpp LINK moe_train)
+endforeach()

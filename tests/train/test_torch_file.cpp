@@ -66,7 +66,7 @@ static void test_refused(void**) {
   refuse("quantised.pth", "expected tensors of floats, got quantised ones");
   refuse("nothing.pth", "got a dict of \"epoch\", \"note\"");
   refuse("other.zip", "a zip archive without data.pkl");
-  refuse("deflated.zip", "compression method 8");
+  refuse("bzip2.zip", "compression method 12");
   refuse("old.pth", "a file without its directory");
   CHECK_ERROR(MOE_ERR_NOT_FOUND, "absent.pth", load_torch_file(fixture("absent.pth")));
   const TemporaryFolder folder;

@@ -268,7 +268,7 @@ static void test_costs(void**) {
   const Network network(options);
   double sum = 0;
   int64_t parameters = 0;
-  for (const PartCost& part : part_costs(options, network)) {
+  for (const moe::PartCost& part : part_costs(options, network)) {
     sum += static_cast<double>(part.multiply_adds);
     parameters += part.parameters;
   }

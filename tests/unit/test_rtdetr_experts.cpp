@@ -343,10 +343,10 @@ static void test_routed_tokens_are_known_ahead(void**) {
   }
 }
 
-static PartCost costs(const Options& options) {
+static moe::PartCost costs(const Options& options) {
   const Network network(options);
-  PartCost sum;
-  for (const PartCost& part : part_costs(options, network)) {
+  moe::PartCost sum;
+  for (const moe::PartCost& part : part_costs(options, network)) {
     sum.parameters += part.parameters;
     sum.active_parameters += part.active_parameters;
     sum.multiply_adds += part.multiply_adds;
@@ -356,8 +356,8 @@ static PartCost costs(const Options& options) {
 
 // A query costs what it costs without experts, and the routers.
 static void test_cost_of_ffn_experts(void**) {
-  const PartCost with = costs(options_with(ffn_with({{"model.experts.count", "4"}})));
-  const PartCost plain = costs(options_with({{"model.experts.kind", "none"}, {"model.queries", "12"}}));
+  const moe::PartCost with = costs(options_with(ffn_with({{"model.experts.count", "4"}})));
+  const moe::PartCost plain = costs(options_with({{"model.experts.kind", "none"}, {"model.queries", "12"}}));
   const int64_t hidden = 32, layers = 2, experts = 4, queries = 12;
   CHECK(with.multiply_adds - plain.multiply_adds == layers * experts * hidden * queries);
   CHECK(with.active_parameters - plain.active_parameters ==

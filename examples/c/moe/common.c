@@ -206,6 +206,40 @@ int apply_overrides(const command* self, moe_config* config, char** argv, int co
   return -1;
 }
 
+bool is_among(const char* argument, const char* const* keys) {
+  const size_t length = strcspn(argument, "=");
+  for (; *keys; ++keys) {
+    const size_t wanted = strlen(*keys);
+    const bool section = (*keys)[wanted - 1] == '.';
+    if ((section ? length > wanted : length == wanted) && strncmp(argument, *keys, wanted) == 0) return true;
+  }
+  return false;
+}
+
+/* Other settings need a session of their own, with the same weights: nothing is read from model.pretrained again. */
+int open_session(const command* self, char** argv, int count, moe_session** out) {
+  moe_session *session = NULL, *changed = NULL;
+  moe_config* config = NULL;
+  if (moe_session_open(argv[0], NULL, &session)) return fail_last();
+  int code = -1;
+  if (count > 1) {
+    code = moe_session_config(session, &config) ? fail_last() : apply_overrides(self, config, argv + 1, count - 1);
+    if (code < 0 && (moe_config_set(config, "model.pretrained", "\"\"") || moe_session_create(config, NULL, &changed) ||
+                     moe_session_load(changed, argv[0]))) {
+      code = fail_last();
+    }
+    moe_session_free(code < 0 ? session : changed);
+    session = code < 0 ? changed : session;
+  }
+  if (code >= 0) {
+    moe_session_free(session);
+    session = NULL;
+  }
+  *out = session;
+  moe_config_free(config);
+  return code;
+}
+
 /* --------------------------------------------------------------------------------------------------------------- Text
  */
 

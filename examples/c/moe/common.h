@@ -20,7 +20,7 @@ typedef struct command {
 } command;
 
 extern const command command_train, command_eval, command_predict, command_sample, command_experts, command_export,
-    command_config, command_data, command_info, command_table, command_watch;
+    command_config, command_data, command_info, command_table, command_watch, command_sweep;
 
 /* ------------------------------------------------------------------------------------------------------------- Errors
  */
@@ -53,6 +53,13 @@ int parse_options(const command* self, const option* options, size_t count, int 
 
 /* Applies argv[0 .. count - 1], each KEY=VALUE, to a config. Returns -1 to go on. */
 int apply_overrides(const command* self, moe_config* config, char** argv, int count);
+
+/* Whether a KEY=VALUE argument is of one of these: a key, or a section when it ends in a dot. NULL-ended. */
+bool is_among(const char* argument, const char* const* keys);
+
+/* A session from argv[0], a run folder or a checkpoint, with its weights and the settings of argv[1 .. count - 1] on
+ * top. The caller has seen that these leave the model as it is. Returns -1 to go on. */
+int open_session(const command* self, char** argv, int count, moe_session** out);
 
 /* --------------------------------------------------------------------------------------------------------------- Text
  */

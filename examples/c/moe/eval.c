@@ -55,16 +55,24 @@ static int evaluate(moe_session* session, moe_loader* loader, const char* path, 
   return code;
 }
 
-/* The model is the checkpoint's: only how data are read may be changed. Returns -1 to go on. */
+/* The model is the checkpoint's: only how data are read and how it is evaluated may be changed. Returns -1 to go on. */
 static int check_keys(const command* self, char** overrides, int count) {
-  static const char batch_size[] = "train.batch_size";
+  static const char* const allowed[] = {"data.", "evaluate.", "sample.", "train.batch_size", NULL};
   for (int i = 0; i < count; ++i) {
-    const size_t length = strcspn(overrides[i], "=");
-    const bool known = length == sizeof batch_size - 1 && strncmp(overrides[i], batch_size, length) == 0;
-    if (known || strncmp(overrides[i], "data.", 5) == 0) continue;
-    return fail_usage(self, "expected keys data.* or train.batch_size, got \"%.*s\"", (int)length, overrides[i]);
+    if (is_among(overrides[i], allowed)) continue;
+    return fail_usage(self, "expected keys data.*, evaluate.*, sample.* or train.batch_size, got \"%.*s\"",
+                      (int)strcspn(overrides[i], "="), overrides[i]);
   }
   return -1;
+}
+
+/* How data are read is the loader's matter alone. */
+static bool changes_session(char** overrides, int count) {
+  static const char* const session_keys[] = {"evaluate.", "sample.", NULL};
+  for (int i = 0; i < count; ++i) {
+    if (is_among(overrides[i], session_keys)) return true;
+  }
+  return false;
 }
 
 static int evaluate_files(const char* annotations, const char* detections, bool json) {
@@ -106,12 +114,12 @@ static int run(const command* self, int argc, char** argv) {
   moe_session* session = NULL;
   moe_config* config = NULL;
   moe_loader* loader = NULL;
-  if (moe_session_open(argv[1], NULL, &session) || moe_session_config(session, &config) ||
-      (save && moe_session_set(session, "eval.save", save))) {
-    code = fail_last();
-  } else if ((code = apply_overrides(self, config, argv + 2, count - 1)) < 0) {
-    code = moe_loader_create(config, "val", &loader) ? fail_last() : evaluate(session, loader, argv[1], json);
-  }
+  code = open_session(self, argv + 1, changes_session(argv + 2, count - 1) ? count : 1, &session);
+  if (code < 0 && save && moe_session_set(session, "eval.save", save)) code = fail_last();
+  if (code < 0 && moe_session_config(session, &config)) code = fail_last();
+  if (code < 0) code = apply_overrides(self, config, argv + 2, count - 1);
+  if (code < 0 && moe_loader_create(config, "val", &loader)) code = fail_last();
+  if (code < 0) code = evaluate(session, loader, argv[1], json);
   moe_loader_free(loader);
   moe_config_free(config);
   moe_session_free(session);
@@ -124,7 +132,7 @@ const command command_eval = {
     "       moe eval --annotations FILE --detections FILE [--json]\n\n"
     "Evaluates the best checkpoint of a run folder (else its last), or a checkpoint file, with the averaged\n"
     "weights if the run keeps them. KEY=VALUE changes where and how data are read (data.*,\n"
-    "train.batch_size), not the model.\n\n"
+    "train.batch_size) and how samples are made and judged (sample.*, evaluate.*), not the model.\n\n"
     "With --annotations (COCO json) and --detections (an array of image_id, category_id, bbox, score) no model is\n"
     "needed: the twelve official numbers as pycocotools computes them, AP and AP50 of each class, and at IoU 0.50\n"
     "precision, recall and F1 over scores and false positives in images without objects.\n\n"
@@ -133,5 +141,6 @@ const command command_eval = {
     "  moe eval runs/first\n"
     "  moe eval runs/first data.slice.size=640 --save compared\n"
     "  moe eval runs/first/checkpoints/best.safetensors data.root=/data/other --json\n"
+    "  moe eval runs/fashion evaluate.samples=500 evaluate.extractor=runs/fashion_classifier\n"
     "  moe eval --annotations instances_val2017.json --detections detections.json\n",
     run};

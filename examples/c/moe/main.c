@@ -7,9 +7,9 @@
 #include <malloc.h>
 #endif
 
-static const command* const commands[] = {&command_train,   &command_eval,   &command_predict, &command_sample,
-                                          &command_experts, &command_export, &command_config,  &command_data,
-                                          &command_info,    &command_table,  &command_watch};
+static const command* const commands[] = {&command_train,  &command_sweep,   &command_watch,  &command_eval,
+                                          &command_predict, &command_sample, &command_experts, &command_table,
+                                          &command_export, &command_config,  &command_data,   &command_info};
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
 static const command self = {"", "", "", NULL};
@@ -50,8 +50,8 @@ int main(int argc, char** argv) {
   keep_memory();
   if (argc < 2) {
     return fail_usage(&self,
-                      "expected a command: train, watch, eval, predict, sample, experts, table, export, config, data "
-                      "or info");
+                      "expected a command: train, sweep, watch, eval, predict, sample, experts, table, export, config, "
+                      "data or info");
   }
   const char* name = argv[1];
   if (!strcmp(name, "--help") || !strcmp(name, "-h") || !strcmp(name, "help")) return print_help();

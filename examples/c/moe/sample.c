@@ -142,32 +142,18 @@ static int write_grid(sampler* s, const char* path) {
   return EXIT_OK;
 }
 
-/* Other settings of the sampler need a session of their own, with the same weights. Returns -1 to go on. */
-static int open_session(const command* self, sampler* s, char** argv, int count) {
-  if (moe_session_open(argv[0], NULL, &s->session)) return fail_last();
+static int open_model(const command* self, sampler* s, char** argv, int count) {
+  static const char* const allowed[] = {"sample.", NULL};
   for (int i = 1; i < count; ++i) {
-    if (strncmp(argv[i], "sample.", 7) != 0) {
+    if (!is_among(argv[i], allowed)) {
       return fail_usage(self, "expected keys sample.*, got \"%.*s\"", (int)strcspn(argv[i], "="), argv[i]);
     }
   }
-  if (count == 1) return -1;
-  moe_config* config = NULL;
-  moe_session* changed = NULL;
-  int code = moe_session_config(s->session, &config) ? fail_last() : apply_overrides(self, config, argv + 1, count - 1);
-  if (code < 0 && (moe_session_create(config, NULL, &changed) || moe_session_load(changed, argv[0])))
-    code = fail_last();
-  moe_config_free(config);
-  if (code >= 0) {
-    moe_session_free(changed);
-  } else {
-    moe_session_free(s->session);
-    s->session = changed;
-  }
-  return code;
+  return open_session(self, argv, count, &s->session);
 }
 
 static int open_all(const command* self, sampler* s, char** argv, int count) {
-  const int code = open_session(self, s, argv, count);
+  const int code = open_model(self, s, argv, count);
   if (code >= 0) return code;
   char* names = session_text(s->session, "model.classes");
   if (!names) return fail_last();

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "config/config.h"
+#include "eval/generation_evaluator.h"
 #include "models/diffusion/objective.h"
 #include "models/diffusion/sampler.h"
 #include "moe/router_losses.h"
@@ -73,6 +74,8 @@ struct Options {
   GuidanceOptions guidance;
   double label_dropout = 0.1;     // share of training samples whose class is hidden
   RouterLossWeights router_loss;  // means over the routers
+  GenerationOptions evaluation;
+  int64_t grid_columns = 0;  // of a run's pictures; 0: none
   uint64_t seed = 0;
 };
 

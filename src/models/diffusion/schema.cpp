@@ -4,24 +4,9 @@
 
 #include "models/diffusion/options.h"
 #include "models/diffusion/task.h"
+#include "models/labelled_keys.h"
 
 namespace moe::diffusion {
-
-// Shared keys with the defaults and choices of labelled pictures.
-static Schema data_keys() {
-  using enum KeyType;
-  return {
-      {"data.format", text, "cifar10", "cifar10 | cifar100 | idx | image_folder",
-       "Layout of the data set; cifar10 and cifar100: the binary form; idx: MNIST and its kin; image_folder: a folder "
-       "for each class in that of the split."},
-      {"data.classes", texts, "[]", "",
-       "Names of the classes by label, which image_folder finds as folders; []: an unconditional model."},
-      {"data.size", integers, "[32, 32]", ">= 1, <= 4096", "Height and width of the pictures, pixels."},
-      {"data.resize", text, "stretch", "stretch | letterbox | pad | exact",
-       "How a picture gets that size: ignoring its aspect ratio; keeping it, centred on black; not scaled, centred on "
-       "black; not at all: another size is an error."},
-  };
-}
 
 static Schema network_keys() {
   using enum KeyType;
@@ -111,9 +96,33 @@ static Schema sampler_keys() {
   };
 }
 
+static Schema evaluation_keys() {
+  using enum KeyType;
+  return {
+      {"evaluate.samples", integer, "0", ">= 0, <= 1000000",
+       "Samples of an evaluation, classes in turn, that are compared with training pictures; 0: none. As many "
+       "validation pictures stand beside them."},
+      {"evaluate.extractor", text, "", "",
+       "What gives the features: a run folder or checkpoint of task classifier, or a TorchScript file from [B, 3, H, "
+       "W] "
+       "to [B, D] or (features, logits); empty: means of 8 x 8 cells. The name is part of every metric's."},
+      {"evaluate.input", text, "bytes", "bytes | unit | symmetric",
+       "What a TorchScript file takes: uint8 in 0..255, float32 in 0..1 or in -1..1."},
+      {"evaluate.input_size", integers, "[]", ">= 1, <= 4096",
+       "Height and width that a TorchScript file takes, [299, 299] for Inception; []: data.size."},
+      {"evaluate.reference", text, "", "",
+       "File .npz with mu and sigma that FID compares with; one that does not exist is written from the training "
+       "pictures. Empty: none."},
+      {"evaluate.pictures", integer, "10000", ">= 2", "Training pictures compared with, at most, drawn by seed."},
+      {"evaluate.neighbours", integer, "5", ">= 1, <= 1000", "Neighbours of precision, recall, density and coverage."},
+      {"sample.grid", integer, "0", ">= 0, <= 100",
+       "Columns of a grid of samples, a row a class, that a run keeps of each evaluation in pictures/; 0: none."},
+  };
+}
+
 Schema schema() {
-  Schema all = data_keys();
-  for (const Schema& part : {network_keys(), objective_keys(), sampler_keys()}) {
+  Schema all = labelled_keys();
+  for (const Schema& part : {network_keys(), objective_keys(), sampler_keys(), evaluation_keys()}) {
     all.insert(all.end(), part.begin(), part.end());
   }
   return all;
@@ -133,8 +142,7 @@ static void read_unet(const Config& config, Options& out) {
   NetworkOptions& n = out.network;
   n.topology = choice<Topology>(config, "model.unet.topology", {"standard", "paper", "paper_standard"});
   n.image_channels = config.integer("data.channels");
-  const std::vector<int64_t> size = config.integers("data.size");
-  if (size.size() != 2) config.fail_at("data.size", text("expected [height, width], got ", size.size(), " numbers"));
+  const std::vector<int64_t> size = picture_size(config);
   n.height = size[0];
   n.width = size[1];
   n.channels = config.integer("model.unet.channels");
@@ -187,6 +195,23 @@ static void read_objective(const Config& config, Options& out) {
   o.sigma_std = config.number("diffusion.sigma_std");
   o.logit_normal = config.text("diffusion.flow_time") == "logit_normal";
   out.label_dropout = out.network.classes > 0 ? config.number("diffusion.label_dropout") : 0;
+}
+
+static void read_evaluation(const Config& config, Options& out) {
+  GenerationOptions& e = out.evaluation;
+  e.samples = config.integer("evaluate.samples");
+  e.classes = out.network.classes;
+  e.extractor = config.text("evaluate.extractor");
+  e.input.range = choice<ExtractorInput::Range>(config, "evaluate.input", {"unit", "symmetric", "bytes"});
+  const std::vector<int64_t> size = config.integers("evaluate.input_size");
+  if (!size.empty() && size.size() != 2) {
+    config.fail_at("evaluate.input_size", text("expected [height, width] or [], got ", size.size(), " numbers"));
+  }
+  if (!size.empty()) e.input.height = size[0], e.input.width = size[1];
+  e.reference = config.text("evaluate.reference");
+  e.most_pictures = config.integer("evaluate.pictures");
+  e.neighbours = config.integer("evaluate.neighbours");
+  out.grid_columns = config.integer("sample.grid");
 }
 
 static SamplerKind sampler_of(const Config& config, Prediction prediction) {
@@ -248,6 +273,7 @@ Options read_options(const Config& config) {
   read_experts(config, out);
   read_objective(config, out);
   read_sampler(config, out);
+  read_evaluation(config, out);
   check_null_class(config, out);
   check_sampler(config, out);
   out.seed = static_cast<uint64_t>(config.integer("seed"));

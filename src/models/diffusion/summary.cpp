@@ -1,7 +1,5 @@
 #include "models/diffusion/summary.h"
 
-#include <cstdio>
-
 #include "base/text.h"
 
 namespace moe::diffusion {
@@ -61,18 +59,6 @@ int64_t multiply_adds(const NetworkOptions& options, const std::string& name, co
   return weight.numel() * (by_pixel ? positions : 1);
 }
 
-std::string row(const std::string& name, const std::string& a, const std::string& b, const std::string& c) {
-  char line[128];
-  std::snprintf(line, sizeof line, "%-22s %14s %14s %14s\n", name.c_str(), a.c_str(), b.c_str(), c.c_str());
-  return line;
-}
-
-std::string row(const PartCost& part) {
-  char millions[32];
-  std::snprintf(millions, sizeof millions, "%.1f M", static_cast<double>(part.multiply_adds) * 1e-6);
-  return row(part.name, std::to_string(part.parameters), std::to_string(part.active_parameters), millions);
-}
-
 }  // namespace
 
 std::vector<PartCost> part_costs(const NetworkOptions& options, const Network& network) {
@@ -109,15 +95,8 @@ std::string summary_text(const Options& options, const Network& network) {
   const NetworkOptions& n = options.network;
   std::string out = text("diffusion UNet, ", n.image_channels, " x ", n.height, " x ", n.width, ", ", n.classes,
                          " classes\n", experts_text(n.experts));
-  out += row("part", "parameters", "active", "multiply-adds");
-  PartCost total{"total"};
-  for (const PartCost& part : part_costs(n, network)) {
-    if (part.parameters > 0) out += row(part);
-    total.parameters += part.parameters;
-    total.active_parameters += part.active_parameters;
-    total.multiply_adds += part.multiply_adds;
-  }
-  return out + row(total) + "multiply-adds of one picture and one call; a sampler calls once a step, guided twice\n";
+  return out + cost_table(part_costs(n, network)) +
+         "multiply-adds of one picture and one call; a sampler calls once a step, guided twice\n";
 }
 
 }  // namespace moe::diffusion

@@ -23,12 +23,31 @@ std::vector<int64_t> integers(const at::Tensor& tensor) {
   return {dense.const_data_ptr<int64_t>(), dense.const_data_ptr<int64_t>() + dense.numel()};
 }
 
+// [C, H, W] in 0..1 -> [H, W, 3] uint8
+at::Tensor picture_of(const at::Tensor& image) {
+  const at::Tensor rgb = image.expand({3, image.size(1), image.size(2)}).permute({1, 2, 0});
+  return rgb.mul(255).round().clamp(0, 255).to(at::kByte).contiguous();
+}
+
+// [rows * columns, C, H, W] -> [C, rows * (H + gap) + gap, ...], on white.
+at::Tensor grid_of(const at::Tensor& images, int64_t columns) {
+  constexpr int64_t gap = 2;
+  const int64_t rows = images.size(0) / columns, height = images.size(2) + gap, width = images.size(3) + gap;
+  at::Tensor out = at::ones({images.size(1), rows * height + gap, columns * width + gap});
+  for (int64_t i = 0; i < images.size(0); ++i) {
+    const int64_t top = i / columns * height + gap, left = i % columns * width + gap;
+    out.narrow(1, top, images.size(2)).narrow(2, left, images.size(3)).copy_(images[i]);
+  }
+  return out;
+}
+
 class DiffusionTask : public Task {
  public:
   explicit DiffusionTask(const Config& config)
       : options_(read_options(config)),
         objective_(options_.objective),
-        network_(make_network(options_.network, options_.seed)) {
+        network_(make_network(options_.network, options_.seed)),
+        reference_(std::make_shared<GenerationReference>(options_.evaluation, picture_shape())) {
     std::vector<std::string> names;
     for (int64_t e = 0; e < options_.network.experts.count; ++e) names.push_back(text("expert ", e));
     const int64_t top_k = options_.network.experts.router.top_k;
@@ -39,10 +58,9 @@ class DiffusionTask : public Task {
   }
 
   BatchSpec batch_spec() const override {
-    const NetworkOptions& n = options_.network;
     BatchSpec spec = {{.name = "images",
                        .dtype = at::kFloat,
-                       .shape = {n.image_channels, n.height, n.width},
+                       .shape = picture_shape(),
                        .training_only = true,
                        .doc = "pictures in 0..1; predict() gives the denoising errors of these",
                        .lowest = 0,
@@ -101,7 +119,10 @@ class DiffusionTask : public Task {
   }
 
   std::unique_ptr<Evaluator> evaluator() const override {
-    return make_denoising_evaluator(statistics_, NoiseSchedule({}).alphas_cumprod(), baseline_pictures);
+    std::vector<std::unique_ptr<Evaluator>> parts;
+    parts.push_back(make_denoising_evaluator(statistics_, NoiseSchedule({}).alphas_cumprod(), baseline_pictures));
+    if (options_.evaluation.samples > 0) parts.push_back(make_generation_evaluator(options_.evaluation, reference_));
+    return join_evaluators(std::move(parts));
   }
   torch::nn::Module& network() override { return *network_; }
   void commit() noexcept override {
@@ -116,18 +137,34 @@ class DiffusionTask : public Task {
   std::string summary() const override { return summary_text(options_, *network_); }
   std::optional<ModelCost> cost() const override { return sum_costs(part_costs(options_.network, *network_)); }
 
+  // A row for each class, or as many rows as columns.
+  std::optional<Batch> preview_request() const override {
+    const int64_t columns = options_.grid_columns, rows = classes() > 0 ? classes() : columns;
+    if (columns == 0) return std::nullopt;
+    const at::Tensor place = at::arange(rows * columns, at::kLong);
+    Batch out;
+    out.set("indices", classes() > 0 ? place.remainder(columns) : place);
+    if (classes() > 0) out.set("labels", place.div(columns, "floor"));
+    return out;
+  }
+  at::Tensor preview(const Batch& result) const override {
+    return picture_of(grid_of(result.get("images"), options_.grid_columns));
+  }
+
   // A sample as it is, whatever its size; grey ones as RGB.
   at::Tensor draw(const Batch&, const Batch& prediction, int64_t index, double) const override {
     const at::Tensor& images = prediction.get("images");
     moe::check(images.dim() == 4 && index < images.size(0) && (images.size(1) == 3 || images.size(1) == 1),
                MOE_ERR_SHAPE, "prediction: expected images [B, 1 or 3, H, W] with B > ", index, ", got ",
                shape_text(images.sizes()));
-    const at::Tensor picture = images[index].expand({3, images.size(2), images.size(3)}).permute({1, 2, 0});
-    return picture.mul(255).round().clamp(0, 255).to(at::kByte).contiguous();
+    return picture_of(images[index]);
   }
 
  private:
   int64_t classes() const { return options_.network.classes; }
+  std::vector<int64_t> picture_shape() const {
+    return {options_.network.image_channels, options_.network.height, options_.network.width};
+  }
 
   TrainingDraw draw_of(const Batch& batch, const at::Tensor& x0, const ForwardContext& context) const {
     const at::Tensor labels = classes() > 0 ? batch.get("labels") : at::Tensor();
@@ -205,6 +242,7 @@ class DiffusionTask : public Task {
   std::deque<RoutingStats> stats_;          // the session keeps pointers to them
   std::vector<const nn::Router*> routers_;  // of the same layers
   std::shared_ptr<PictureStatistics> statistics_ = std::make_shared<PictureStatistics>();
+  std::shared_ptr<GenerationReference> reference_;
 };
 
 }  // namespace

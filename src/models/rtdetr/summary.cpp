@@ -1,7 +1,6 @@
 #include "models/rtdetr/summary.h"
 
 #include <algorithm>
-#include <cstdio>
 
 namespace moe::rtdetr {
 
@@ -116,18 +115,6 @@ size_t part_of(const std::string& name) {
   return of_expert(name) ? 4 : 2;
 }
 
-std::string row(const std::string& name, const std::string& a, const std::string& b, const std::string& c) {
-  char line[128];
-  std::snprintf(line, sizeof line, "%-22s %14s %14s %14s\n", name.c_str(), a.c_str(), b.c_str(), c.c_str());
-  return line;
-}
-
-std::string row(const PartCost& part) {
-  char millions[32];
-  std::snprintf(millions, sizeof millions, "%.1f M", static_cast<double>(part.multiply_adds) * 1e-6);
-  return row(part.name, std::to_string(part.parameters), std::to_string(part.active_parameters), millions);
-}
-
 std::string experts_text(const Options& options) {
   if (!options.mixture) {
     std::string out = text("one decoder of ", options.queries, " queries for ", options.classes.size(), " classes\n");
@@ -178,15 +165,8 @@ std::string summary_text(const Options& options, const Network& network) {
   std::string out =
       text("RT-DETRv2, PResNet-", options.backbone.depth, "-vd, input ", options.height, " x ", options.width, "\n");
   out += experts_text(options);
-  out += row("part", "parameters", "active", "multiply-adds");
-  PartCost total{"total"};
-  for (const PartCost& part : part_costs(options, network)) {
-    out += row(part);
-    total.parameters += part.parameters;
-    total.active_parameters += part.active_parameters;
-    total.multiply_adds += part.multiply_adds;
-  }
-  return out + row(total) + "multiply-adds of one image; active: what one image uses, of experts their mean size\n";
+  return out + cost_table(part_costs(options, network)) +
+         "multiply-adds of one image; active: what one image uses, of experts their mean size\n";
 }
 
 }  // namespace moe::rtdetr

@@ -1,16 +1,10 @@
 // The table that tells a user what a model costs: parameters and multiply-adds per image, part by part, in closed form.
 #pragma once
 
+#include "models/cost_table.h"
 #include "models/rtdetr/network.h"
 
 namespace moe::rtdetr {
-
-struct PartCost {
-  std::string name;
-  int64_t parameters = 0;         // all experts
-  int64_t active_parameters = 0;  // those used for one image
-  int64_t multiply_adds = 0;      // of one image at inference
-};
 
 // Convolutions, linear layers, attention products and the four taps of a deformable sample count; norms, activations
 // and biases do not. A mixture runs gate.top_k experts.

@@ -1,8 +1,9 @@
-#include "train/zip_archive.h"
+#include "base/zip_archive.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <zlib.h>
 
 #include <algorithm>
 #include <bit>
@@ -27,6 +28,7 @@ constexpr size_t kEndSize = 22, kEnd64Size = 56, kLocator64Size = 20, kDirectory
 constexpr uint64_t kLargestComment = 65535;
 constexpr uint64_t kLargestDirectory = 1 << 28;  // bytes: two million entries
 constexpr uint16_t kZip64Field = 1;
+constexpr uint16_t kStored = 0, kDeflated = 8;
 constexpr uint32_t kIn64 = 0xffffffff;  // the number stands in the zip64 field
 
 template <typename Number>
@@ -43,7 +45,7 @@ ZipArchive::ZipArchive(const std::string& path) : path_(path), descriptor_(::ope
   check(descriptor_ >= 0, error == ENOENT ? MOE_ERR_NOT_FOUND : MOE_ERR_IO, path,
         ": cannot open: ", std::strerror(error));
   try {
-    struct stat info {};
+    struct stat info{};
     if (::fstat(descriptor_, &info) == 0) size_ = static_cast<uint64_t>(info.st_size);
     read_directory();
   } catch (...) {
@@ -86,7 +88,7 @@ void ZipArchive::read_directory() {
   const std::string mark(reinterpret_cast<const char*>(&kEndMark), sizeof kEndMark);
   const size_t end = tail.rfind(mark);
   check(end != std::string::npos && end + kEndSize <= tail.size(), MOE_ERR_DATA, path_,
-        ": expected a zip archive as torch.save writes it, got a file without its directory: it is cut short or none");
+        ": expected a zip archive, got a file without its directory: it is cut short or none");
   uint64_t count = number_at<uint16_t>(tail, end + 10);
   uint64_t bytes = number_at<uint32_t>(tail, end + 12), offset = number_at<uint32_t>(tail, end + 16);
   if (end >= kLocator64Size && number_at<uint32_t>(tail, end - kLocator64Size) == kLocator64Mark) {
@@ -112,11 +114,10 @@ size_t ZipArchive::add_entry(const std::string& directory, size_t at) {
         ": expected an entry of the archive's directory at byte ", at, ", got other bytes: the file is damaged");
   const std::string name = directory.substr(at + kDirectorySize, names);
   const uint16_t method = number_at<uint16_t>(directory, at + 10);
-  check(method == 0, MOE_ERR_DATA, path_, ": ", quote(name),
-        ": expected a stored entry, as torch.save writes it, got compression method ", method);
-  Entry entry{number_at<uint32_t>(directory, at + 42), number_at<uint32_t>(directory, at + 24),
-              number_at<uint32_t>(directory, at + 16)};
-  const uint32_t packed = number_at<uint32_t>(directory, at + 20);
+  check(method == kStored || method == kDeflated, MOE_ERR_DATA, path_, ": ", quote(name),
+        ": expected a stored or deflated entry, got compression method ", method);
+  Entry entry{number_at<uint32_t>(directory, at + 42), number_at<uint32_t>(directory, at + 20),
+              number_at<uint32_t>(directory, at + 24), number_at<uint32_t>(directory, at + 16), method == kDeflated};
   size_t field = at + kDirectorySize + names;
   const size_t fields_end = field + extra;
   while (field + 4 <= fields_end) {
@@ -128,7 +129,7 @@ size_t ZipArchive::add_entry(const std::string& directory, size_t at) {
         value += 8;
       };
       if (entry.size == kIn64) take(entry.size);
-      if (packed == kIn64) value += 8;
+      if (entry.packed == kIn64) take(entry.packed);
       if (entry.header == kIn64) take(entry.header);
     }
     field += 4 + size;
@@ -142,16 +143,78 @@ const ZipArchive::Entry* ZipArchive::find(const std::string& name) const {
   return found == entries_.end() ? nullptr : &found->second;
 }
 
+void ZipArchive::inflate_at(uint64_t offset, const std::string& name, const Entry& entry, void* to) const {
+  std::string packed = read_at(offset, entry.packed);
+  check(entry.packed < kIn64 && entry.size < kIn64, MOE_ERR_DATA, path_, ": ", quote(name),
+        ": expected less than 4 GiB in a deflated entry, got ", entry.size, " bytes");
+  z_stream stream{};
+  stream.next_in = reinterpret_cast<Bytef*>(packed.data());
+  stream.avail_in = static_cast<uInt>(entry.packed);
+  stream.next_out = static_cast<Bytef*>(to);
+  stream.avail_out = static_cast<uInt>(entry.size);
+  check(inflateInit2(&stream, -MAX_WBITS) == Z_OK, MOE_ERR_OUT_OF_MEMORY, path_, ": zlib cannot begin");
+  const int result = inflate(&stream, Z_FINISH);
+  inflateEnd(&stream);
+  check(result == Z_STREAM_END && stream.total_out == entry.size, MOE_ERR_DATA, path_, ": ", quote(name), ": expected ",
+        entry.size, " deflated bytes, got other ones: the file is damaged");
+}
+
 void ZipArchive::read(const std::string& name, const Entry& entry, void* to) const {
   const std::string local = read_at(entry.header, kLocalSize);
   check(number_at<uint32_t>(local, 0) == kLocalMark, MOE_ERR_DATA, path_, ": ", quote(name),
         ": expected the header of the entry, got other bytes: the file is damaged");
   const uint64_t skip = kLocalSize + number_at<uint16_t>(local, 26) + number_at<uint16_t>(local, 28);
-  read_at(entry.header + skip, to, entry.size);
+  if (entry.deflated) {
+    inflate_at(entry.header + skip, name, entry, to);
+  } else {
+    read_at(entry.header + skip, to, entry.size);
+  }
   if (entry.crc == 0) return;
   const uint32_t sum = crc32(crc32(0, nullptr, 0), to, entry.size);
   check(sum == entry.crc, MOE_ERR_DATA, path_, ": ", quote(name), ": expected CRC-32 ", entry.crc, ", got ", sum,
         ": the file is damaged");
+}
+
+// --- Writing ---
+
+template <typename Number>
+static void put(std::string& out, Number value) {
+  out.append(reinterpret_cast<const char*>(&value), sizeof value);
+}
+
+// What an entry's local header and its place in the directory say alike, from "version needed" to the name's length.
+static void put_facts(std::string& out, const std::string& name, const std::string& bytes) {
+  constexpr uint16_t version = 20, flags = 0, time = 0, first_of_january_1980 = 33;
+  for (const uint16_t value : {version, flags, kStored, time, first_of_january_1980}) put(out, value);
+  put(out, crc32(crc32(0, nullptr, 0), bytes.data(), bytes.size()));
+  for (int i = 0; i < 2; ++i) put(out, static_cast<uint32_t>(bytes.size()));
+  put(out, static_cast<uint16_t>(name.size()));
+}
+
+void write_zip(const std::string& path, const std::map<std::string, std::string>& entries) {
+  std::string out, directory;
+  for (const auto& [name, bytes] : entries) {
+    check(out.size() + bytes.size() < kIn64, MOE_ERR_UNSUPPORTED, path, ": expected less than 4 GiB in all");
+    put(directory, kDirectoryMark);
+    put(directory, uint16_t{20});  // made by this version
+    put_facts(directory, name, bytes);
+    directory.append(12, '\0');  // no extra field, no comment, first disk, no attributes
+    put(directory, static_cast<uint32_t>(out.size()));
+    directory += name;
+    put(out, kLocalMark);
+    put_facts(out, name, bytes);
+    put(out, uint16_t{0});
+    out += name + bytes;
+  }
+  const auto start = static_cast<uint32_t>(out.size());
+  out += directory;
+  put(out, kEndMark);
+  put(out, uint32_t{0});  // one disk
+  for (int i = 0; i < 2; ++i) put(out, static_cast<uint16_t>(entries.size()));
+  put(out, static_cast<uint32_t>(directory.size()));
+  put(out, start);
+  put(out, uint16_t{0});
+  write_file_atomic(path, out);
 }
 
 }  // namespace moe

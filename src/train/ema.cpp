@@ -37,8 +37,8 @@ void check_live(const std::string& name, const at::Tensor& tensor) {
 
 }  // namespace
 
-Ema::Ema(double decay, double warmup, std::vector<std::pair<std::string, at::Tensor>> live)
-    : decay_(decay), warmup_(warmup), live_(std::move(live)) {
+Ema::Ema(const EmaOptions& options, std::vector<std::pair<std::string, at::Tensor>> live)
+    : options_(options), live_(std::move(live)) {
   for (size_t i = 0; i < live_.size(); ++i) {
     auto& [name, tensor] = live_[i];
     check_live(name, tensor);
@@ -48,12 +48,15 @@ Ema::Ema(double decay, double warmup, std::vector<std::pair<std::string, at::Ten
   }
 }
 
-double Ema::decay_at(int64_t update) const {
-  return decay_ * (1 - std::exp(-static_cast<double>(update) / warmup_));
+double Ema::decay_at(int64_t update, int64_t samples, int64_t seen) const {
+  if (options_.half_life == 0) return options_.decay * (1 - std::exp(-static_cast<double>(update) / options_.warmup));
+  constexpr double ramp = 0.05;
+  const double half_life = std::min(options_.half_life, ramp * static_cast<double>(seen));
+  return std::pow(0.5, static_cast<double>(samples) / std::max(half_life, 1e-8));
 }
 
-void Ema::update() noexcept {
-  const double decay = decay_at(++updates_);
+void Ema::update(int64_t samples, int64_t seen) noexcept {
+  const double decay = decay_at(++updates_, samples, seen);
   for_each_chunk(chunks_, [&](size_t, const Chunk& chunk) {
     const at::Tensor& live = live_[chunk.tensor].second;
     void* to = averages_[chunk.tensor].second.mutable_data_ptr();

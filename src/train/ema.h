@@ -1,5 +1,6 @@
-// Exponential moving average of weights and BatchNorm statistics with the warm-up of lyuwenyu/RT-DETR's ModelEMA:
-// decay(n) = decay * (1 - exp(-n / warmup)). Integer buffers are copied.
+// Exponential moving average of weights and BatchNorm statistics, with one of two decays: the warm-up of
+// lyuwenyu/RT-DETR's ModelEMA, decay(n) = decay * (1 - exp(-n / warmup)), or the half-life of NVlabs/edm, 0.5^(samples
+// of the step / min(half_life, 5 % of the samples seen)). Integer buffers are copied.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -12,15 +13,22 @@
 
 namespace moe {
 
+struct EmaOptions {
+  double decay = 0, warmup = 2000;  // warmup: steps
+  double half_life = 0;             // samples; 0: decay and warmup decide
+};
+
 class Ema {
  public:
   // `live` are the network's parameters and buffers by name; the averages start as copies.
-  Ema(double decay, double warmup, std::vector<std::pair<std::string, at::Tensor>> live);
+  Ema(const EmaOptions& options, std::vector<std::pair<std::string, at::Tensor>> live);
 
-  void update() noexcept;  // one optimizer step has been applied; allocates nothing
+  // One optimizer step has been applied. samples: of it; seen: of the whole training, its own included; both matter to
+  // the half-life alone. Allocates nothing.
+  void update(int64_t samples, int64_t seen) noexcept;
   int64_t updates() const { return updates_; }
   void set_updates(int64_t updates) { updates_ = updates; }
-  double decay_at(int64_t update) const;
+  double decay_at(int64_t update, int64_t samples, int64_t seen) const;
   const std::vector<std::pair<std::string, at::Tensor>>& averages() const { return averages_; }
 
   // While it lives, the network holds the averages, and averages() its own weights, which come back at the end. Its
@@ -38,7 +46,7 @@ class Ema {
 
  private:
   void exchange() noexcept;
-  double decay_, warmup_;
+  EmaOptions options_;
   int64_t updates_ = 0;
   bool swapped_ = false;
   std::vector<std::pair<std::string, at::Tensor>> live_, averages_;

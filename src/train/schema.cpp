@@ -67,6 +67,9 @@ static Schema run_keys() {
       {"schedule.rise_share", number, "0.3", "> 0, < 1", "Share of one_cycle spent rising, from 1/25."},
       {"ema.decay", number, "0", ">= 0, < 1", "Decay of the averaged weights used to evaluate; 0: off."},
       {"ema.warmup", number, "2000", "> 0", "Steps over which the decay rises: decay * (1 - exp(-step / warmup))."},
+      {"ema.half_life", number, "0", ">= 0",
+       "Training samples over which a weight's part in the averages halves, at most 5 % of those seen, in place of "
+       "ema.decay; 0: off."},
       {"sweep.rows", texts, "[]", "",
        "Rows of `moe sweep`, each NAME KEY=VALUE ... as on the command line; []: the axes alone."},
       {"sweep.axes", texts, "[]", "", "Keys and values that `moe sweep` combines with every row, each KEY=A|B|C."},

@@ -63,8 +63,9 @@ Session::Session(Config config, Log log, const std::vector<std::string>* pretrai
   optimizer_ = std::make_unique<Optimizer>(config_, std::move(trained), std::move(groups));
   scaler_ = std::make_unique<LossScaler>(amp_ == at::kHalf, config_.number("scaler.initial"),
                                          config_.integer("scaler.growth_interval"));
-  if (config_.number("ema.decay") > 0)
-    ema_ = std::make_unique<Ema>(config_.number("ema.decay"), config_.number("ema.warmup"), model_tensors());
+  const EmaOptions ema{config_.number("ema.decay"), config_.number("ema.warmup"), config_.number("ema.half_life")};
+  if (ema.decay > 0 && ema.half_life > 0) config_.fail_at("ema.half_life", "expected 0 with ema.decay, got both");
+  if (ema.decay > 0 || ema.half_life > 0) ema_ = std::make_unique<Ema>(ema, model_tensors());
 }
 
 NamedTensors Session::model_tensors() const {
@@ -263,10 +264,10 @@ StepInfo Session::step() {
     transaction.restore();
   } else {
     optimizer_->apply(rate, clip_factor);
+    samples_ += info.samples;
+    if (ema_) ema_->update(info.samples, samples_);
     for (RoutingStats* stats : routing_) stats->commit();
     task_->commit();
-    if (ema_) ema_->update();
-    samples_ += info.samples;
   }
   scaler_->update(info.skipped);
   steps_ = info.step;

@@ -67,6 +67,23 @@ expect 0 "$moe" sample run --first 1 --columns 1 --singles later --out column.pn
 expect 0 "$moe" sample run --columns 2 --singles both --out columns.png
 cmp -s later/green-0001.png both/green-0001.png || wrong "a picture depends on its neighbours in the grid"
 
+# Who is chosen at which steps: every picture at every range, twice in each of three layers.
+expect 0 "$moe" experts run --by time --svg time.svg
+for name in 0-99 100-249 250-499 500-749 750-999; do
+  [ "$(grep -c "^  $name .* 24$" out)" = 3 ] || wrong "experts --by time: expected twelve pictures twice at $name in each layer"
+done
+python3 -c 'import sys, xml.dom.minidom as m; d = m.parse("time.svg"); sys.exit(len(d.getElementsByTagName("rect")) != 1 + 3 * 5 * 4)' ||
+  wrong "time.svg: expected a cell for every layer, range and expert"
+expect 0 "$moe" experts run --by class --window eval --svg class.svg --json
+python3 -c 'import json; d = json.load(open("out")); assert [sum(map(sum, l["classes"].values())) for l in d["layers"]] == [120] * 3' ||
+  wrong "experts --json: expected every choice of an evaluation in the table of classes"
+grep -q '>green<' class.svg || wrong "class.svg: expected the names of the classes"
+expect 0 "$moe" experts run --by time --json
+python3 -c 'import json; d = json.load(open("out")); assert all(sum(r) == 24 for l in d["layers"] for r in l["steps"].values())' ||
+  wrong "experts --by time --json: expected 24 choices a range"
+refuse 2 "--by: expected class or time" "$moe" experts run --by day
+refuse 1 "nowhere/x.svg: cannot write" "$moe" experts run --svg nowhere/x.svg
+
 refuse 2 "expected keys sample.*" "$moe" sample run data.size=[16,16]
 refuse 1 "expected at least 1 step, got 0" "$moe" sample run sample.steps=0
 refuse 1 "expected ddpm, ddim, dpmpp_2m or heun" "$moe" sample run sample.sampler=euler

@@ -191,8 +191,10 @@ class DiffusionTask : public Task {
   Batch denoise(const Batch& batch) {
     const at::Tensor x0 = batch.get("images") * 2 - 1, labels = labels_of(batch, x0.size(0));
     const NoiseSchedule linear({});
-    std::vector<at::Tensor> errors;
-    for (const StepBucket& bucket : step_buckets(linear.steps())) {
+    const std::vector<StepBucket> buckets = step_buckets(linear.steps());
+    std::vector<at::Tensor> errors, experts;
+    std::vector<int64_t> edges = {0};
+    for (const StepBucket& bucket : buckets) {
       std::vector<Level> levels;
       std::vector<at::Tensor> noise;
       for (int64_t i = 0; i < x0.size(0); ++i) {
@@ -204,11 +206,26 @@ class DiffusionTask : public Task {
       const DenoisingResult result = denoising_error(*network_, objective_, x0, levels, at::stack(noise), labels);
       record(result.routings, labels);
       errors.push_back(result.error);
+      experts.push_back(choices(result.routings, x0.size(0)));
+      edges.push_back(bucket.last);
     }
     Batch out;
     out.set("eps_mse", at::stack(errors, 1));
+    out.set("step_edges", at::tensor(edges, at::kLong));
+    if (!stats_.empty()) out.set("expert_counts", at::stack(experts, 1));
     if (batch.has("image_ids")) out.set("image_ids", batch.get("image_ids"));
     return out;
+  }
+
+  // How often each picture, or its pixels, chose each expert: int64 [B, layers, E].
+  static at::Tensor choices(const std::vector<Routing>& routings, int64_t samples) {
+    std::vector<at::Tensor> out;
+    for (const Routing& routing : routings) {
+      const at::Tensor chosen = routing.chosen.reshape({samples, -1});
+      const at::Tensor counts = at::zeros({samples, routing.probabilities.size(1)}, at::kLong);
+      out.push_back(counts.scatter_add(1, chosen, at::ones_like(chosen)));
+    }
+    return out.empty() ? at::Tensor() : at::stack(out, 1);
   }
 
   Batch sample(const Batch& batch) {

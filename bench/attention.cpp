@@ -1,5 +1,5 @@
 // Attention forward and backward: the library's choice against LibTorch's fused attention, against two products with a
-// softmax between, and against the library's own two-product route.
+// softmax between, and against the library's own tiled route.
 #include "nn/attention.h"
 
 #include <torch/torch.h>
@@ -8,6 +8,7 @@
 
 #include "base/rng.h"
 #include "base/text.h"
+#include "nn/tiled_attention.h"
 #include "tensor/random.h"
 #include "turns.h"
 
@@ -27,8 +28,8 @@ at::Tensor library(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v
   return moe::nn::attention(q, k, v);
 }
 
-at::Tensor library_two(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
-  return moe::nn::two_product_attention(q, k, v);
+at::Tensor library_tiled(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
+  return moe::nn::tiled_attention(q, k, v);
 }
 
 at::Tensor fused(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
@@ -62,7 +63,7 @@ int main(int argc, char** argv) {
       bench::add_turns(moe::text("attention/", type == at::kFloat ? "fp32" : "bf16", "/[", s.batch, ",", s.heads, ",",
                                  s.tokens, ",", s.width, "]"),
                        {rival("moe", library, s, type), rival("sdpa", fused, s, type),
-                        rival("two_products", two_products, s, type), rival("moe_two", library_two, s, type)});
+                        rival("two_products", two_products, s, type), rival("moe_tiled", library_tiled, s, type)});
     }
   }
   return bench::run_benchmarks(argc, argv);

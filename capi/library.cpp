@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "buffers.h"
+#include "cuda/library.h"
 #include "guard.h"
 #include "models/task.h"
 #include "tensor/cpu_allocator.h"
@@ -23,7 +24,7 @@ static std::string build_info() {
   info["torch"] = TORCH_VERSION;
   info["cpu_capability"] = at::get_cpu_capability();
   info["threads"] = at::get_num_threads();
-  info["cuda"] = false;
+  info["cuda"] = cuda::library_is_beside();
   info["gemm"] = gemm_backend_text();
   info["allocator"] = allocator_text();
   info["compiler"] = MOE_COMPILER;

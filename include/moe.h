@@ -143,7 +143,8 @@ MOE_API const char *moe_version_string(void);
 /* Binary interface of the loaded library; must equal MOE_ABI of the header. Any thread. Since 0.1 */
 MOE_API int32_t moe_abi_version(void);
 
-/* Writes a JSON object: version, abi, torch (version), cpu_capability, threads, cuda (bool), gemm (which library multiplies
+/* Writes a JSON object: version, abi, torch (version), cpu_capability, threads, cuda (bool:
+ * libmoe_cuda.so lies beside this library), gemm (which library multiplies
  * matrices of each element type, and why), allocator (whether large blocks are kept between uses), compiler, tasks (array of
  * names), libraries (name to version). Any thread. Errors: MOE_ERR_BUFFER_TOO_SMALL. Since 0.1 */
 MOE_API moe_status moe_build_info(char *buffer, size_t capacity, size_t *needed);

@@ -24,9 +24,8 @@ std::string own_folder() {
 // The library stays open for the life of the process: LibTorch registers what its parts export. Where it lies beside
 // this code, only that one is tried, so that the loader's message is about it.
 void* open_library() {
-  const std::string beside = own_folder() + file_name;
-  void* found =
-      dlopen(std::filesystem::exists(beside) ? beside.c_str() : file_name, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+  const std::string path = library_is_beside() ? own_folder() + file_name : file_name;
+  void* found = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
   if (found != nullptr) return found;
   fail(MOE_ERR_DEVICE, file_name,
        " does not open (it is built with -DMOE_CUDA=ON and lies beside libmoe.so): ", dlerror());
@@ -49,6 +48,10 @@ const Kernels& device_kernels() {
   const std::lock_guard lock(mutex);
   if (kernels == nullptr) kernels = open_kernels();
   return *kernels;
+}
+
+bool library_is_beside() {
+  return std::filesystem::exists(own_folder() + file_name);
 }
 
 std::string device_problem() {

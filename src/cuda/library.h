@@ -22,4 +22,8 @@ const Kernels& device_kernels();
 // The same as text: why `device: cuda` is not possible here, one line; empty: it is.
 std::string device_problem();
 
+// libmoe_cuda.so lies beside the library that this code is in: the build has it, whatever this machine can do with it.
+// Opens nothing.
+bool library_is_beside();
+
 }  // namespace moe::cuda

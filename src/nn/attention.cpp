@@ -2,82 +2,24 @@
 
 #include <torch/torch.h>
 
-#include <cmath>
-
 #include "base/error.h"
-#include "nn/attention_kernel.h"
+#include "nn/tiled_attention.h"
+#include "tensor/gemm.h"
 #include "tensor/linear.h"
 
 namespace moe::nn {
 
-namespace {
-
-template <typename Body>
-void dispatch(const at::Tensor& tensor, Body body) {
-  switch (tensor.scalar_type()) {
-    case at::kFloat:
-      return body(float{});
-    case at::kDouble:
-      return body(double{});
-    case at::kBFloat16:
-      return body(c10::BFloat16{});
-    default:
-      fail(MOE_ERR_DTYPE, "attention: expected float32, float64 or bfloat16, got ",
-           c10::toString(tensor.scalar_type()));
-  }
-}
-
-struct Mask {
-  at::Tensor blocked;  // not an argument of its own: an undefined tensor may not be one
-};
-
-// Two batched products with scale, mask and softmax in one pass between them; keeps q, k, v and the probabilities. In
-// bfloat16 a fraction of the time of LibTorch's fused CPU kernel, which makes one small product for every block.
-struct AttentionFunction : torch::autograd::Function<AttentionFunction> {
-  // q [N, Nq, d], k and v [N, Nk, d], dense; blocked [Nq, Nk] bool or undefined -> [N, Nq, d]
-  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& q, const at::Tensor& k,
-                            const at::Tensor& v, const Mask& mask_of) {
-    const double scale = 1.0 / std::sqrt(static_cast<double>(q.size(-1)));
-    at::Tensor scores = at::bmm(q, k.transpose(1, 2)).contiguous();
-    const int64_t keys = k.size(1), rows = q.size(0) * q.size(1);
-    const at::Tensor& blocked = mask_of.blocked;
-    const bool* mask = blocked.defined() ? blocked.const_data_ptr<bool>() : nullptr;
-    dispatch(scores, [&](auto type) {
-      softmax_rows(scores.mutable_data_ptr<decltype(type)>(), rows, keys, scale, mask, q.size(1));
-    });
-    context->save_for_backward({q, k, v, scores});
-    context->saved_data["scale"] = scale;
-    return at::bmm(scores, v);
-  }
-
-  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
-                                                 const torch::autograd::variable_list& grads) {
-    const auto saved = context->get_saved_variables();
-    const at::Tensor &q = saved[0], &k = saved[1], &v = saved[2], &p = saved[3];
-    const at::Tensor grad = grads[0].to(p.scalar_type()).contiguous();
-    at::Tensor scores = at::bmm(grad, v.transpose(1, 2)).contiguous();
-    dispatch(scores, [&](auto type) {
-      using T = decltype(type);
-      softmax_rows_backward(p.const_data_ptr<T>(), scores.mutable_data_ptr<T>(), q.size(0) * q.size(1), k.size(1),
-                            context->saved_data["scale"].toDouble());
-    });
-    return {at::bmm(scores, k), at::bmm(scores.transpose(1, 2), q), at::bmm(p.transpose(1, 2), grad), at::Tensor()};
-  }
-};
-
-}  // namespace
-
-at::Tensor two_product_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                                 const at::Tensor& blocked) {
-  const auto merge = [](const at::Tensor& x) { return x.contiguous().flatten(0, 1); };  // [B, H, N, d] -> [B * H, N, d]
-  const Mask mask = {blocked.defined() ? blocked.contiguous() : blocked};
-  const at::Tensor out = AttentionFunction::apply(merge(q), merge(k), merge(v), mask);
-  return out.unflatten(0, {q.size(0), q.size(1)}).transpose(1, 2).flatten(2);
+AttentionRoute attention_route(const at::Tensor& q, const at::Tensor& k, const at::Tensor& blocked) {
+  const bool shared_mask = !blocked.defined() || blocked.dim() == 2;
+  const int64_t products = q.numel() * k.size(2);
+  if (!shared_mask || !q.is_cpu() || products < (int64_t{1} << 18)) return AttentionRoute::fused;
+  if (q.scalar_type() == at::kBFloat16) return AttentionRoute::tiled;
+  return q.scalar_type() == at::kFloat && gemm_backend() == GemmBackend::onednn ? AttentionRoute::tiled
+                                                                                : AttentionRoute::fused;
 }
 
 at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& blocked) {
-  const bool shared_mask = !blocked.defined() || blocked.dim() == 2;
-  if (q.scalar_type() == at::kBFloat16 && shared_mask) return two_product_attention(q, k, v, blocked);
+  if (attention_route(q, k, blocked) == AttentionRoute::tiled) return tiled_attention(q, k, v, blocked);
   std::optional<at::Tensor> visible;
   if (blocked.defined()) visible = blocked.logical_not();
   return at::scaled_dot_product_attention(q, k, v, visible).transpose(1, 2).flatten(2);

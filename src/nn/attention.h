@@ -10,10 +10,10 @@ namespace moe::nn {
 // blocked: bool, true = may not attend, broadcast against [B, H, Nq, Nk]; undefined = everything is visible.
 at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& blocked = {});
 
-// The same by two batched products around one fused pass (scale, mask, softmax), for any float type. blocked: [Nq, Nk]
-// or undefined. attention() takes this route for bfloat16.
-at::Tensor two_product_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                                 const at::Tensor& blocked = {});
+// How attention() computes: by tiled_attention() where it is the faster one, which is where the matrix products of the
+// type run in oneDNN; by LibTorch's fused kernel elsewhere, and with masks of more than two dimensions.
+enum class AttentionRoute { fused, tiled };
+AttentionRoute attention_route(const at::Tensor& q, const at::Tensor& k, const at::Tensor& blocked = {});
 
 // Parameters in_proj_weight [3D, D] (rows: query, key, value), in_proj_bias [3D], out_proj. Query and key share their
 // input, as in DETR, where it is value + position.

@@ -2,7 +2,7 @@
 
 #include <ATen/Parallel.h>
 
-#include <cstring>
+#include <algorithm>
 #include <limits>
 #include <vector>
 
@@ -24,25 +24,9 @@ MOE_MULTIVERSION void narrow(const float* from, c10::BFloat16* to, int64_t n) {
   for (int64_t i = 0; i < n; ++i) bits[i] = narrow_bf16(from[i]);
 }
 
-#define MOE_SOFTMAX_BODY(A)                                                       \
-  const A lowest = -std::numeric_limits<A>::max();                                \
-  for (int64_t i = 0; i < keys; ++i) row[i] *= scale;                             \
-  if (blocked) {                                                                  \
-    for (int64_t i = 0; i < keys; ++i) row[i] = blocked[i] ? lowest : row[i];     \
-  }                                                                               \
-  A most = lowest;                                                                \
-  for (int64_t i = 0; i < keys; ++i) most = row[i] > most ? row[i] : most;        \
-  if (most == lowest) return (void)std::memset(row, 0, sizeof(A) * size_t(keys)); \
-  for (int64_t i = 0; i < keys; ++i) row[i] = exp_negative(row[i] - most);        \
-  if (blocked) {                                                                  \
-    for (int64_t i = 0; i < keys; ++i) row[i] = blocked[i] ? A(0) : row[i];       \
-  }                                                                               \
-  const A inverse = A(1) / sum_of(row, keys);                                     \
-  for (int64_t i = 0; i < keys; ++i) row[i] *= inverse;
-
 // Sixteen partial sums: vector code without reordering a plain sum.
 template <typename A>
-inline A sum_of(const A* values, int64_t n) {
+MOE_INLINE A sum_of(const A* values, int64_t n) {
   A part[16] = {};
   int64_t i = 0;
   for (; i + 16 <= n; i += 16) {
@@ -55,73 +39,134 @@ inline A sum_of(const A* values, int64_t n) {
 }
 
 template <typename A>
-inline A dot_of(const A* a, const A* b, int64_t n) {
-  A part[16] = {};
+constexpr A lowest = -std::numeric_limits<A>::max();
+
+// Sixteen partial maxima; not-a-number is passed over.
+template <typename A>
+MOE_INLINE A max_of(const A* values, int64_t n) {
+  A part[16];
+  for (A& value : part) value = lowest<A>;
   int64_t i = 0;
   for (; i + 16 <= n; i += 16) {
-    for (int64_t j = 0; j < 16; ++j) part[j] += a[i + j] * b[i + j];
+    for (int64_t j = 0; j < 16; ++j) part[j] = values[i + j] > part[j] ? values[i + j] : part[j];
   }
-  for (; i < n; ++i) part[i % 16] += a[i] * b[i];
-  A sum = 0;
-  for (const A value : part) sum += value;
-  return sum;
+  for (; i < n; ++i) part[i % 16] = values[i] > part[i % 16] ? values[i] : part[i % 16];
+  A most = lowest<A>;
+  for (const A value : part) most = value > most ? value : most;
+  return most;
 }
 
-MOE_MULTIVERSION void softmax_row(float* row, int64_t keys, float scale,
-                                  const bool* blocked){MOE_SOFTMAX_BODY(float)} MOE_MULTIVERSION
-    void softmax_row(double* row, int64_t keys, double scale, const bool* blocked){MOE_SOFTMAX_BODY(double)}
+template <typename A>
+MOE_INLINE void scale_row(A* row, int64_t keys, A scale, const bool* blocked) {
+  for (int64_t i = 0; i < keys; ++i) row[i] *= scale;
+  if (!blocked) return;
+  for (int64_t i = 0; i < keys; ++i) row[i] = blocked[i] ? lowest<A> : row[i];
+}
 
-MOE_MULTIVERSION void backward_row(const float* p, float* grad, int64_t keys, float scale) {
-  const float dot = dot_of(p, grad, keys);
+template <typename A>
+MOE_INLINE void exponentiate(A* row, int64_t keys, A most, const bool* blocked) {
+  for (int64_t i = 0; i < keys; ++i) row[i] = exp_negative(row[i] - most);
+  if (!blocked) return;
+  for (int64_t i = 0; i < keys; ++i) row[i] = blocked[i] ? A(0) : row[i];
+}
+
+// A row that is all not-a-number stays so; its `most` is the lowest number, too.
+template <typename A>
+MOE_INLINE RowSum<A> softmax(A* row, int64_t keys, A scale, const bool* blocked) {
+  scale_row(row, keys, scale, blocked);
+  const A most = max_of(row, keys);
+  exponentiate(row, keys, most, blocked);
+  const bool hidden = blocked && std::all_of(blocked, blocked + keys, [](bool one) { return one; });
+  const A inverse = hidden ? A(0) : A(1) / sum_of(row, keys);
+  for (int64_t i = 0; i < keys; ++i) row[i] *= inverse;
+  return {most, inverse};
+}
+
+template <typename A>
+MOE_INLINE void softmax_again(A* row, int64_t keys, A scale, const bool* blocked, RowSum<A> sum) {
+  scale_row(row, keys, scale, blocked);
+  exponentiate(row, keys, sum.most, blocked);
+  for (int64_t i = 0; i < keys; ++i) row[i] *= sum.inverse;
+}
+
+template <typename A>
+MOE_INLINE void backward(const A* p, A* grad, int64_t keys, A scale) {
+  const A dot = dot_product(p, grad, keys);
   for (int64_t i = 0; i < keys; ++i) grad[i] = scale * p[i] * (grad[i] - dot);
 }
 
-MOE_MULTIVERSION void backward_row(const double* p, double* grad, int64_t keys, double scale) {
-  const double dot = dot_of(p, grad, keys);
-  for (int64_t i = 0; i < keys; ++i) grad[i] = scale * p[i] * (grad[i] - dot);
+// Clones cannot be templates, hence one set a type.
+#define MOE_ATTENTION_ROWS(A)                                                                                         \
+  MOE_MULTIVERSION RowSum<A> softmax_row(A* row, int64_t keys, A scale, const bool* blocked) {                        \
+    return softmax(row, keys, scale, blocked);                                                                        \
+  }                                                                                                                   \
+  MOE_MULTIVERSION void softmax_row_again(A* row, int64_t keys, A scale, const bool* blocked, const RowSum<A>& sum) { \
+    softmax_again(row, keys, scale, blocked, sum);                                                                    \
+  }                                                                                                                   \
+  MOE_MULTIVERSION void backward_row(const A* p, A* grad, int64_t keys, A scale) {                                    \
+    backward(p, grad, keys, scale);                                                                                   \
+  }
+MOE_ATTENTION_ROWS(float)
+MOE_ATTENTION_ROWS(double)
+
+// body(row as numbers, scale, its mask, index) for every row; a bfloat16 row goes through a buffer.
+template <typename T, typename Body>
+void each_row(const ScoreRows<T>& in, Body body) {
+  using A = RowNumber<T>;
+  at::parallel_for(0, in.rows, grain, [&](int64_t begin, int64_t end) {
+    std::vector<A> wide(std::is_same_v<T, A> ? 0 : static_cast<size_t>(in.keys));
+    for (int64_t r = begin; r < end; ++r) {
+      T* row = in.scores + r * in.keys;
+      const bool* mask = in.blocked ? in.blocked + (r % in.period) * in.keys : nullptr;
+      if constexpr (std::is_same_v<T, A>) {
+        body(row, static_cast<A>(in.scale), mask, r);
+      } else {
+        widen(row, wide.data(), in.keys);
+        body(wide.data(), static_cast<A>(in.scale), mask, r);
+        narrow(wide.data(), row, in.keys);
+      }
+    }
+  });
 }
 
 }  // namespace
 
 template <typename T>
-void softmax_rows(T* scores, int64_t rows, int64_t keys, double scale, const bool* blocked, int64_t period) {
-  at::parallel_for(0, rows, grain, [&](int64_t begin, int64_t end) {
-    std::vector<float> wide(std::is_same_v<T, c10::BFloat16> ? static_cast<size_t>(keys) : 0);
-    for (int64_t r = begin; r < end; ++r) {
-      T* row = scores + r * keys;
-      const bool* mask = blocked ? blocked + (r % period) * keys : nullptr;
-      if constexpr (std::is_same_v<T, c10::BFloat16>) {
-        widen(row, wide.data(), keys);
-        softmax_row(wide.data(), keys, static_cast<float>(scale), mask);
-        narrow(wide.data(), row, keys);
-      } else {
-        softmax_row(row, keys, static_cast<T>(scale), mask);
-      }
-    }
-  });
+void softmax_rows(const ScoreRows<T>& in, RowSum<RowNumber<T>>* sums) {
+  using A = RowNumber<T>;
+  each_row(in, [&](A* row, A scale, const bool* mask, int64_t r) { sums[r] = softmax_row(row, in.keys, scale, mask); });
+}
+
+template <typename T>
+void softmax_rows_again(const ScoreRows<T>& in, const RowSum<RowNumber<T>>* sums) {
+  using A = RowNumber<T>;
+  each_row(
+      in, [&](A* row, A scale, const bool* mask, int64_t r) { softmax_row_again(row, in.keys, scale, mask, sums[r]); });
 }
 
 template <typename T>
 void softmax_rows_backward(const T* probabilities, T* grad, int64_t rows, int64_t keys, double scale) {
+  using A = RowNumber<T>;
   at::parallel_for(0, rows, grain, [&](int64_t begin, int64_t end) {
-    std::vector<float> wide(std::is_same_v<T, c10::BFloat16> ? static_cast<size_t>(2 * keys) : 0);
+    std::vector<A> wide(std::is_same_v<T, A> ? 0 : static_cast<size_t>(2 * keys));
     for (int64_t r = begin; r < end; ++r) {
       const T* p = probabilities + r * keys;
       T* g = grad + r * keys;
-      if constexpr (std::is_same_v<T, c10::BFloat16>) {
+      if constexpr (std::is_same_v<T, A>) {
+        backward_row(p, g, keys, static_cast<A>(scale));
+      } else {
         widen(p, wide.data(), keys);
         widen(g, wide.data() + keys, keys);
-        backward_row(wide.data(), wide.data() + keys, keys, static_cast<float>(scale));
+        backward_row(wide.data(), wide.data() + keys, keys, static_cast<A>(scale));
         narrow(wide.data() + keys, g, keys);
-      } else {
-        backward_row(p, g, keys, static_cast<T>(scale));
       }
     }
   });
 }
 
-#define MOE_INSTANTIATE(T)                                                           \
-  template void softmax_rows<T>(T*, int64_t, int64_t, double, const bool*, int64_t); \
+#define MOE_INSTANTIATE(T)                                                               \
+  template void softmax_rows<T>(const ScoreRows<T>&, RowSum<RowNumber<T>>*);             \
+  template void softmax_rows_again<T>(const ScoreRows<T>&, const RowSum<RowNumber<T>>*); \
   template void softmax_rows_backward<T>(const T*, T*, int64_t, int64_t, double);
 MOE_INSTANTIATE(float)
 MOE_INSTANTIATE(double)

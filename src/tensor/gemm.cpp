@@ -41,9 +41,19 @@ const char* setting() {
   return std::getenv("MOE_GEMM");
 }
 
-GemmBackend backend_of_process() {
-  static const GemmBackend chosen = choose_gemm_backend(setting());
-  return chosen;
+void check_types(const at::Tensor& a, const at::Tensor& b, const at::Tensor& out) {
+  const at::ScalarType type = a.scalar_type();
+  check(b.scalar_type() == type && out.scalar_type() == type, MOE_ERR_DTYPE, "gemm: expected three tensors of one type",
+        ", got ", c10::toString(type), " ", c10::toString(b.scalar_type()), " -> ", c10::toString(out.scalar_type()));
+}
+
+void check_batches(const at::Tensor& a, const at::Tensor& b, const at::Tensor& out) {
+  const bool stacks = a.dim() == 3 && b.dim() == 3 && out.dim() == 3 && out.is_contiguous();
+  check(stacks && a.size(0) == out.size(0) && b.size(0) == out.size(0) && a.size(2) == b.size(1) &&
+            a.size(1) == out.size(1) && b.size(2) == out.size(2),
+        MOE_ERR_SHAPE, "gemm: expected [G, M, K] [G, K, N] -> dense [G, M, N], got ", a.sizes(), " ", b.sizes(), " -> ",
+        out.sizes());
+  check_types(a, b, out);
 }
 
 void check_operands(const at::Tensor& a, const at::Tensor& b, const at::Tensor& out) {
@@ -51,25 +61,26 @@ void check_operands(const at::Tensor& a, const at::Tensor& b, const at::Tensor& 
         " ", b.sizes(), " -> ", out.sizes());
   check(a.size(1) == b.size(0) && a.size(0) == out.size(0) && b.size(1) == out.size(1), MOE_ERR_SHAPE,
         "gemm: expected [M, K] [K, N] -> [M, N], got ", a.sizes(), " ", b.sizes(), " -> ", out.sizes());
-  const at::ScalarType type = a.scalar_type();
-  check(b.scalar_type() == type && out.scalar_type() == type, MOE_ERR_DTYPE, "gemm: expected three tensors of one type",
-        ", got ", c10::toString(type), " ", c10::toString(b.scalar_type()), " -> ", c10::toString(out.scalar_type()));
+  check_types(a, b, out);
 }
 
 bool transposed(const at::Tensor& x) {
   return x.stride(0) == 1 && x.stride(1) == x.size(0);
 }
 
+bool onednn_type(const at::Tensor& a) {
+  return a.is_cpu() && (a.scalar_type() == at::kFloat || a.scalar_type() == at::kBFloat16);
+}
+
 bool suits_onednn(const at::Tensor& a, const at::Tensor& out) {
-  const bool type = a.scalar_type() == at::kFloat || a.scalar_type() == at::kBFloat16;
-  return type && a.is_cpu() && (out.is_contiguous() || transposed(out));
+  return onednn_type(a) && (out.is_contiguous() || transposed(out));
 }
 
 // A call of oneDNN through LibTorch costs some 20 us before it multiplies; MKL does 2^21 multiply-adds in that time.
 GemmBackend backend_for(const at::Tensor& a, const at::Tensor& b) {
   constexpr int64_t smallest = int64_t{1} << 21;
-  const bool matrices = a.dim() == 2 && b.dim() == 2;  // else gemm_by() reports it
-  return matrices && a.numel() * b.size(1) >= smallest ? backend_of_process() : GemmBackend::mkl;
+  const bool matrices = a.dim() == b.dim() && a.dim() >= 2;  // else gemm_by() reports it
+  return matrices && a.numel() * b.size(-1) >= smallest ? gemm_backend() : GemmBackend::mkl;
 }
 
 // A dense matrix with the strides of one: that of a dimension of size 1 may be anything before.
@@ -125,6 +136,28 @@ void gemm(const at::Tensor& a, const at::Tensor& b, at::Tensor& out, bool accumu
   gemm_by(backend_for(a, b), a, b, out, accumulate);
 }
 
+void batched_gemm_by(GemmBackend backend, const at::Tensor& a, const at::Tensor& b, at::Tensor& out, bool accumulate) {
+  check_batches(a, b, out);
+  if (out.numel() == 0) return;
+  const at::NoGradGuard no_grad;
+  if (backend == GemmBackend::onednn && onednn_type(a) && a.size(2) > 0) {
+    at::native::mkldnn_matmul(a, b, out, accumulate ? 1 : 0, 1);
+  } else if (accumulate) {
+    out.baddbmm_(a, b);
+  } else {
+    at::bmm_out(out, a, b);
+  }
+}
+
+void batched_gemm(const at::Tensor& a, const at::Tensor& b, at::Tensor& out, bool accumulate) {
+  batched_gemm_by(backend_for(a, b), a, b, out, accumulate);
+}
+
+GemmBackend gemm_backend() {
+  static const GemmBackend chosen = choose_gemm_backend(setting());
+  return chosen;
+}
+
 int64_t gemm_rows(int64_t rows) {
   int64_t step = 8;
   while (step * 32 <= rows) step *= 2;
@@ -135,7 +168,7 @@ std::string gemm_backend_text() {
   const std::string rest = at::hasMKL() ? "MKL" : "at::mm";
   const char* given = setting();
   const std::string how = text(" (MOE_GEMM: ", given == nullptr || *given == '\0' ? "auto" : given, ")");
-  if (backend_of_process() == GemmBackend::mkl) return text(rest, " for all types", how);
+  if (gemm_backend() == GemmBackend::mkl) return text(rest, " for all types", how);
   return text("oneDNN for float32 and bfloat16, ", rest, " for the rest", how);
 }
 

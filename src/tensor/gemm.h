@@ -32,6 +32,15 @@ GemmBackend choose_gemm_backend(const char* setting);
 // gemm() by a named backend. gemm() itself leaves small products to at::mm.
 void gemm_by(GemmBackend backend, const at::Tensor& a, const at::Tensor& b, at::Tensor& out, bool accumulate = false);
 
+// gemm() of G pairs of matrices in one call: out [G, M, N] dense, a [G, M, K] and b [G, K, N], each dense or with its
+// last two dimensions transposed (others cost a copy).
+void batched_gemm(const at::Tensor& a, const at::Tensor& b, at::Tensor& out, bool accumulate = false);
+void batched_gemm_by(GemmBackend backend, const at::Tensor& a, const at::Tensor& b, at::Tensor& out,
+                     bool accumulate = false);
+
+// The backend of this process for float32 and bfloat16. MOE_ERR_CONFIG and MOE_ERR_UNSUPPORTED, as the first gemm().
+GemmBackend gemm_backend();
+
 // What gemm() uses in this process, one line: "oneDNN for float32 and bfloat16, MKL for the rest (MOE_GEMM: auto)".
 // MOE_ERR_CONFIG and MOE_ERR_UNSUPPORTED, as the first gemm().
 std::string gemm_backend_text();

@@ -111,8 +111,31 @@ check_data_and_config() {
   prints '^\| `model.experts.top_k` \| integer \|' "config --schema"
   expect 0 "$moe" config --schema
   refuse 1 'rtdert' "$moe" config --schema rtdert
+}
+
+check_info() {
   expect 0 "$moe" info
-  prints '"version"' info
+  for key in version abi torch cpu_capability compiler; do prints "\"$key\": [\"0-9]" info; done
+  prints '"gemm": "(oneDNN for float32 and bfloat16, MKL for the rest|MKL for all types) \(MOE_GEMM: auto\)"' info
+  prints '"allocator": ".+ \(MOE_ALLOCATOR: auto\)"' info
+  expect 0 env MOE_GEMM=mkl MOE_ALLOCATOR=system "$moe" info
+  prints '"gemm": "MKL for all types \(MOE_GEMM: mkl\)"' "info with MOE_GEMM=mkl"
+  prints '"allocator": "LibTorch.s own \(MOE_ALLOCATOR: system\)"' "info with MOE_ALLOCATOR=system"
+  refuse 1 'MOE_GEMM: expected auto, onednn or mkl, got "mlk", did you mean "mkl"?' env MOE_GEMM=mlk "$moe" info
+  check_info_of_cuda
+}
+
+# By the file beside the library: a copy of the build with an empty one.
+check_info_of_cuda() {
+  mkdir -p copy/bin copy/lib
+  cp "$moe" copy/bin/
+  cp "$build"/lib/libmoe.so.0 copy/lib/
+  expect 0 copy/bin/moe info
+  prints '"cuda": false' "info without libmoe_cuda.so"
+  : >copy/lib/libmoe_cuda.so
+  expect 0 copy/bin/moe info
+  prints '"cuda": true' "info with libmoe_cuda.so"
+  rm -r copy
 }
 
 check_data_check() {
@@ -289,6 +312,7 @@ check_examples() {
 write_settings
 check_help_and_usage
 check_data_and_config
+check_info
 check_data_check
 check_files
 check_failures

@@ -3,6 +3,11 @@
 // no tokens, one token; permuted and doubled batches; bfloat16 and float16 under autocast with float32 weights.
 #include <ATen/Parallel.h>
 
+#include <condition_variable>
+#include <mutex>
+#include <set>
+#include <thread>
+
 #include "moe/expert_schedule.h"
 #include "moe/ffn_experts.h"
 #include "support/finite_difference.h"
@@ -164,6 +169,53 @@ static void test_every_expert_once(void**) {
       CHECK(seen[static_cast<size_t>(e)] == (d.offsets[e + 1] - d.offsets[e]).item<int64_t>());
     }
   }
+}
+
+static size_t distinct(const std::vector<std::thread::id>& ids) {
+  return std::set<std::thread::id>(ids.begin(), ids.end()).size();
+}
+
+struct Call {
+  int64_t rows;
+  bool inside;  // of a parallel region: the products run on one thread
+};
+
+struct Calls {
+  std::vector<Call> calls;
+  std::vector<std::thread::id> threads;
+};
+
+// Experts of these loads, in the order of their calls.
+static Calls run_loads(const std::vector<int64_t>& loads) {
+  std::vector<at::Tensor> experts;
+  for (const int64_t load : loads)
+    experts.push_back(at::full({load, 1}, static_cast<int64_t>(experts.size()), at::kLong));
+  const Dispatch d = sort_by_expert(at::cat(experts), static_cast<int64_t>(loads.size()));
+  std::mutex mutex;
+  std::condition_variable changed;
+  Calls seen;
+  moe::for_each_expert(d, [&](const moe::ExpertRows& rows, moe::ExpertScratch&) {
+    std::unique_lock lock(mutex);
+    seen.calls.push_back({rows.count, at::in_parallel_region()});
+    seen.threads.push_back(std::this_thread::get_id());
+    changed.notify_all();
+    if (!at::in_parallel_region()) return;  // else time for the other thread to come
+    changed.wait_for(lock, std::chrono::seconds(5), [&] { return distinct(seen.threads) == 2; });
+  });
+  return seen;
+}
+
+// Two threads: an expert from 256 rows on has both inside its products; four smaller ones or more are spread over them.
+static void test_levels_of_threads(void**) {
+  const Calls many = run_loads({300, 256, 700}), few = run_loads({40, 30, 20, 10, 50});
+  const Calls mixed = run_loads({40, 300, 30, 20, 600, 10});
+  CHECK(many.calls.size() == 3 && few.calls.size() == 5 && mixed.calls.size() == 6);
+  CHECK(distinct(many.threads) == 1 && many.threads[0] == std::this_thread::get_id());
+  CHECK(distinct(few.threads) == 2 && distinct(mixed.threads) == 2);
+  for (const Calls* calls : {&many, &few, &mixed}) {
+    for (const Call& call : calls->calls) CHECK(call.inside == (call.rows < 256));
+  }
+  CHECK(mixed.calls[0].rows == 600 && mixed.calls[1].rows == 300);
 }
 
 static void test_edges(void**) {
@@ -401,6 +453,7 @@ int main() {
       cmocka_unit_test(test_oracle_fp32),
       cmocka_unit_test(test_schedules),
       cmocka_unit_test(test_every_expert_once),
+      cmocka_unit_test(test_levels_of_threads),
       cmocka_unit_test(test_edges),
       cmocka_unit_test(test_masked_tokens_and_empty_experts),
       cmocka_unit_test(test_finite_differences),

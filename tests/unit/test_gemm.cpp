@@ -3,8 +3,10 @@
 #include "tensor/gemm.h"
 
 #include <torch/torch.h>
+#include <unistd.h>
 
 #include <array>
+#include <cstdio>
 #include <limits>
 #include <set>
 
@@ -200,7 +202,72 @@ static void choice_of_the_backend(void**) {
   CHECK(said.find('\n') == std::string::npos);
 }
 
-int main() {
+// [G, M, K] x [G, K, N], both operands in both orders, one pair at a time by the reference.
+static void batches(void**) {
+  constexpr int64_t sizes[][4] = {{6, 129, 64, 129}, {3, 7, 5, 9}, {2, 1, 8, 33},
+                                  {2, 9, 1, 8},      {3, 9, 8, 1}, {1, 40, 32, 24}};
+  for (const at::ScalarType type : {at::kFloat, at::kBFloat16, at::kDouble}) {
+    for (const auto& [groups, m, k, n] : sizes) {
+      const Expected want(m, k, n, type);
+      for (int turn = 0; turn < 16; ++turn) {
+        const auto stack = [&](const at::Tensor& x, bool by_columns) {
+          const at::Tensor all = x.expand({groups, x.size(0), x.size(1)}).clone(at::MemoryFormat::Contiguous);
+          return by_columns ? all.transpose(1, 2).contiguous().transpose(1, 2) : all;
+        };
+        const bool accumulate = turn & 1;
+        at::Tensor out = stack(want.c, false);
+        batched_gemm_by(backends[turn / 2 % 2], stack(want.a, turn & 4), stack(want.b, turn & 8), out, accumulate);
+        for (int64_t group = 0; group < groups; ++group) want.check_out(out[group], accumulate);
+      }
+    }
+  }
+  at::Tensor out = at::empty({2, 3, 4});
+  CHECK_ERROR(MOE_ERR_SHAPE, "[G, M, K] [G, K, N] -> dense [G, M, N], got [2, 3, 5] [1, 5, 4] -> [2, 3, 4]",
+              batched_gemm(at::ones({2, 3, 5}), at::ones({1, 5, 4}), out));
+}
+
+// In a child: what gemm() is there, and that it has the bits of that backend.
+static int say_backend() {
+  try {
+    const at::Tensor a = matrix("a", 200, 300, at::kFloat), b = matrix("b", 300, 100, at::kFloat);
+    at::Tensor out = at::empty({200, 100}), want = at::empty({200, 100});
+    gemm(a, b, out);
+    gemm_by(gemm_backend(), a, b, want);
+    std::puts(gemm_backend_text().c_str());
+    return at::equal(out, want) ? 0 : 1;
+  } catch (const Error& error) {
+    std::puts(error.what());
+    return 2;
+  }
+}
+
+struct Child {
+  int code;
+  std::string said;
+};
+
+static Child with_setting(const std::string& setting) {
+  char self[4096] = {};
+  CHECK(readlink("/proc/self/exe", self, sizeof self - 1) > 0);
+  std::FILE* out = popen(("MOE_GEMM=" + setting + " " + self + " say").c_str(), "r");
+  char line[1024] = {};
+  CHECK(std::fgets(line, sizeof line, out) != nullptr);
+  const int status = pclose(out);
+  return {WEXITSTATUS(status), std::string(line)};
+}
+
+static void setting_of_the_process(void**) {
+  const Child mkl = with_setting("mkl"), automatic = with_setting("auto"), wrong = with_setting("onednm");
+  CHECK(mkl.code == 0 && mkl.said == "MKL for all types (MOE_GEMM: mkl)\n");
+  const bool onednn = choose_gemm_backend("auto") == GemmBackend::onednn;
+  CHECK(automatic.code == 0 && automatic.said.starts_with(onednn ? "oneDNN for float32" : "MKL for all types"));
+  CHECK(wrong.code == 2 && wrong.said.find("got \"onednm\", did you mean \"onednn\"?") != std::string::npos);
+  const Child forced = with_setting("onednn");  // an error where this CPU cannot
+  if (onednn) CHECK(forced.code == 0 && forced.said.ends_with("(MOE_GEMM: onednn)\n"));
+}
+
+int main(int argc, char**) {
+  if (argc > 1) return say_backend();
   const CMUnitTest tests[] = {cmocka_unit_test(float32_sizes),
                               cmocka_unit_test(bfloat16_sizes),
                               cmocka_unit_test(float64_sizes),
@@ -211,6 +278,8 @@ int main() {
                               cmocka_unit_test(leaves_of_a_graph),
                               cmocka_unit_test(errors),
                               cmocka_unit_test(rows_of_changing_buffers),
-                              cmocka_unit_test(choice_of_the_backend)};
+                              cmocka_unit_test(choice_of_the_backend),
+                              cmocka_unit_test(batches),
+                              cmocka_unit_test(setting_of_the_process)};
   return cmocka_run_group_tests(tests, nullptr, nullptr);
 }

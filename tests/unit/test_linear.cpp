@@ -182,6 +182,22 @@ static void float64_is_never_cast(void**) {
   check_close(layer(x).detach(), by_loops(x, layer), 1e-12);
 }
 
+// Forward and backward, in a size that each backend takes.
+static void two_runs_same_bits(void**) {
+  for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+    const Layer layer(300, 129, true, type);
+    const at::Tensor x = values("x", {257, 300}, type).requires_grad_(), dy = values("dy", {257, 129}, type);
+    const auto run = [&] {
+      const at::Tensor y = layer(x);
+      std::vector<at::Tensor> out = torch::autograd::grad({y}, {x, layer.weight, layer.bias}, {dy});
+      out.push_back(y.detach());
+      return out;
+    };
+    const std::vector<at::Tensor> first = run(), second = run();
+    for (size_t i = 0; i < first.size(); ++i) CHECK(at::equal(first[i], second[i]));
+  }
+}
+
 static void errors(void**) {
   const Layer layer(5, 4, true);
   CHECK_ERROR(MOE_ERR_SHAPE, "linear: expected x [..., 5] for weight [4, 5], got [3, 4]", layer(values("x", {3, 4})));
@@ -201,6 +217,7 @@ int main() {
                               cmocka_unit_test(one_cast_in_a_scope),
                               cmocka_unit_test(no_cast_outlives_its_scope),
                               cmocka_unit_test(float64_is_never_cast),
+                              cmocka_unit_test(two_runs_same_bits),
                               cmocka_unit_test(errors)};
   return cmocka_run_group_tests(tests, nullptr, nullptr);
 }

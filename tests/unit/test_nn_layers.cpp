@@ -1,6 +1,7 @@
 // The shared layers: batch normalisation by its formula, frozen and recomputed; attention against the plain formula
 // with and without mask; initialisation by name.
 #include "nn/attention.h"
+#include "nn/tiled_attention.h"
 #include "nn/layers.h"
 #include "support/hash_fill.h"
 #include "support/test.h"
@@ -112,7 +113,7 @@ static void test_attention(void**) {
       }
       const at::Tensor want = plain_attention(exact[0], exact[1], exact[2], mask);
       want.square().sum().backward();
-      for (const auto route : {attention, two_product_attention}) {
+      for (const auto route : {attention, tiled_attention}) {
         for (at::Tensor& tensor : tested) tensor.mutable_grad().reset();
         const at::Tensor got = route(tested[0], tested[1], tested[2], mask);
         CHECK(got.sizes() == at::IntArrayRef({2, 7, 24}));

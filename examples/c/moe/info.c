@@ -24,8 +24,12 @@ static int run(const command* self, int argc, char** argv) {
 const command command_info = {
     "info", "versions, threads and tasks of this build, as JSON",
     "usage: moe info\n\n"
-    "Prints a JSON object: version, abi, versions of the libraries, CPU capability, threads, cuda,\n"
-    "compiler, tasks.\n\n"
+    "Prints a JSON object: version, abi, versions of the libraries, CPU capability, threads, cuda\n"
+    "(libmoe_cuda.so lies beside the library), gemm (what multiplies matrices), allocator (what\n"
+    "memory is kept between steps), compiler, tasks. Two of them are chosen by the environment:\n\n"
+    "  MOE_GEMM       auto, onednn or mkl; auto is oneDNN on CPUs other than Intel's\n"
+    "  MOE_ALLOCATOR  auto, keep or system; auto keeps large blocks while a session lives\n\n"
     "  moe info\n"
-    "  moe info --threads 2\n",
+    "  moe info --threads 2\n"
+    "  MOE_GEMM=mkl moe info\n",
     run};

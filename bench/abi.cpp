@@ -1,9 +1,6 @@
 // What the C boundary costs, through moe.h alone: calls that do next to nothing, a batch of 4 x 3 x 640 x 640 float32
 // into a session against a memcpy of the same bytes, and the expert counts of 12 layers x 16 experts.
-#include <moe.h>
-
 #include <array>
-#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
@@ -11,36 +8,21 @@
 
 #include <ATen/dlpack.h>
 
+#include "c_api.h"
 #include "turns.h"
 
 namespace {
+
+using bench::check;
+using bench::view;
 
 constexpr int32_t layers = 12, experts = 16;
 constexpr int64_t images_shape[] = {4, 3, 640, 640}, side = 64;
 constexpr size_t pixels = size_t{4} * 3 * 640 * 640, bytes = pixels * sizeof(float);
 
-void check(moe_status status) {
-  if (status == MOE_OK) return;
-  moe_error_info error = MOE_ERROR_INFO_INIT;
-  moe_last_error(&error);
-  std::fprintf(stderr, "%s\n", error.text);
-  std::exit(1);
-}
-
-template <typename T>
-moe_tensor_view view(moe_dtype dtype, const T* data, const int64_t* shape, int32_t ndim) {
-  moe_tensor_view out;
-  moe_tensor_view_init(&out);
-  out.dtype = dtype;
-  out.data = data;
-  out.shape = shape;
-  out.ndim = ndim;
-  return out;
-}
-
 // Small weights, twelve decoder layers of sixteen experts.
 moe_session* make_session() {
-  const char settings[] =
+  return bench::create_session(
       "task: rtdetr\n"
       "model:\n"
       "  backbone: {width: 0.125}\n"
@@ -50,13 +32,7 @@ moe_session* make_session() {
       "  encoder: {ffn: 32}\n"
       "  decoder: {layers: 12, ffn: 64}\n"
       "  denoising: {queries: 0}\n"
-      "  experts: {kind: ffn, count: 16, top_k: 2}\n";
-  moe_config* config = nullptr;
-  moe_session* session = nullptr;
-  check(moe_config_parse(settings, sizeof settings - 1, nullptr, &config));
-  check(moe_session_create(config, nullptr, &session));
-  moe_config_free(config);
-  return session;
+      "  experts: {kind: ffn, count: 16, top_k: 2}\n");
 }
 
 // The targets of four pictures with one box each.
@@ -120,14 +96,16 @@ void add_feed(moe_session* session) {
     benchmark::DoNotOptimize(copy);
     std::free(copy);
   };
-  bench::add_turns("abi/feed_4x3x640x640",
-                   {{"memcpy", [=] { benchmark::DoNotOptimize(std::memcpy(target->data(), source->data(), bytes)); }},
-                    {"malloc_memcpy", fresh},
-                    {"set", set},
-                    {"feed", feed},
-                    {"set_feed", [=] { set(), feed(); }},
-                    {"dlpack", bind},
-                    {"dlpack_feed", [=] { bind(), feed(); }}});
+  const bench::Rival at_hand = {
+      "memcpy", [=] { benchmark::DoNotOptimize(std::memcpy(target->data(), source->data(), bytes)); }};
+  const std::vector<bench::Rival> ways = {{"set", set},
+                                          {"feed", feed},
+                                          {"set_feed", [=] { set(), feed(); }},
+                                          {"dlpack", bind},
+                                          {"dlpack_feed", [=] { bind(), feed(); }}};
+  for (const bench::Rival& way : ways) {
+    bench::add_turns("abi/4x3x640x640/" + way.name, {way, at_hand, {"malloc_memcpy", fresh}});
+  }
 }
 
 template <typename Call>

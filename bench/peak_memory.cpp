@@ -4,7 +4,9 @@
 #include <c10/util/ThreadLocalDebugInfo.h>
 
 #include <algorithm>
+#include <fstream>
 #include <memory>
+#include <string>
 
 namespace bench {
 
@@ -27,6 +29,20 @@ int64_t peak_bytes(const std::function<void()>& call) {
   const c10::DebugInfoGuard guard(c10::DebugInfoKind::PROFILER_STATE, peak);
   call();
   return peak->most;
+}
+
+void forget_resident_peak() {
+  std::ofstream("/proc/self/clear_refs") << 5;
+}
+
+double resident_peak_mb() {
+  std::ifstream status("/proc/self/status");
+  std::string word;
+  while (status >> word) {
+    double kilobytes = 0;
+    if (word == "VmHWM:" && status >> kilobytes) return kilobytes / 1024;
+  }
+  return 0;
 }
 
 }  // namespace bench

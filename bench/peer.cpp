@@ -1,6 +1,7 @@
 #include "peer.h"
 
 #include <ATen/Parallel.h>
+#include <fcntl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -19,7 +20,8 @@ class Peer {
  public:
   Peer(const std::string& script, const std::vector<std::string>& arguments, bool keep_memory) {
     std::array<int, 2> in{}, out{};
-    moe::check(pipe(in.data()) == 0 && pipe(out.data()) == 0, MOE_ERR_IO, "pipe: cannot open one");
+    // Closed on exec: a later peer must not hold the pipes of an earlier one, which would then never see the end of its input.
+    moe::check(pipe2(in.data(), O_CLOEXEC) == 0 && pipe2(out.data(), O_CLOEXEC) == 0, MOE_ERR_IO, "pipe: cannot open one");
     child_ = fork();
     moe::check(child_ >= 0, MOE_ERR_IO, script, ": cannot start a process");
     if (child_ == 0) become(script, arguments, keep_memory, in, out);
@@ -38,12 +40,13 @@ class Peer {
   Peer(const Peer&) = delete;
   Peer& operator=(const Peer&) = delete;
 
-  // Seconds of one call; nothing when the program has ended.
-  std::optional<double> run() {
+  // Nothing when the program has ended.
+  std::optional<Measured> run() {
     std::fputs("run\n", ask_);
     std::fflush(ask_);
-    double seconds = 0;
-    return std::fscanf(answer_, "%lf", &seconds) == 1 ? std::optional(seconds) : std::nullopt;
+    Measured taken{};
+    const int found = std::fscanf(answer_, "%lf %lf", &taken.seconds, &taken.resident_mb);
+    return found == 2 ? std::optional(taken) : std::nullopt;
   }
 
  private:
@@ -87,11 +90,19 @@ std::optional<Rival> peer_rival(const std::string& name, const std::string& scri
   Rival rival;
   rival.name = name;
   rival.timed = [peer, script] {
-    const std::optional<double> seconds = peer->run();
-    moe::check(seconds.has_value(), MOE_ERR_IO, script, ": expected the seconds of a call, got the end of the program");
-    return *seconds;
+    const std::optional<Measured> taken = peer->run();
+    moe::check(taken.has_value(), MOE_ERR_IO, script, ": expected the seconds of a call, got the end of the program");
+    return *taken;
   };
   return rival;
+}
+
+void add_peer(std::vector<Rival>& rivals, const std::string& name, const std::string& script,
+              const std::vector<std::string>& arguments, bool keep_memory, Goal goal) {
+  std::optional<Rival> peer = peer_rival(name, script, arguments, keep_memory);
+  if (!peer) return;
+  peer->goal = goal;
+  rivals.push_back(std::move(*peer));
 }
 
 }  // namespace bench

@@ -1,5 +1,5 @@
 // A rival in another process: a Python program of bench/peers, which builds its model once and then answers each line
-// on its standard input with the seconds that one call took.
+// on its standard input with the seconds that one call took and the most resident memory of its process in MB.
 #pragma once
 
 #include <optional>
@@ -18,5 +18,8 @@ std::string peer_python();
 // which it says on standard error.
 std::optional<Rival> peer_rival(const std::string& name, const std::string& script,
                                 const std::vector<std::string>& arguments, bool keep_memory);
+// Appends it, where there is one.
+void add_peer(std::vector<Rival>& rivals, const std::string& name, const std::string& script,
+              const std::vector<std::string>& arguments, bool keep_memory, Goal goal);
 
 }  // namespace bench

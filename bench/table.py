@@ -1,34 +1,74 @@
-"""Prints a benchmark's JSON as a table: python3 bench/table.py FILE.json. Per case one line a rival: median time of a call,
-the ratio of the first one's time to it (below 1: libmoe is faster), rate and peak memory where they are known."""
+"""Reads what a benchmark wrote, prints it as a table and writes it as a list: python3 bench/table.py IN.json OUT.json.
+One row a peer: {"name", "ours_ms", "peer", "peer_ms", "ratio", "goal", "runs"}, ours being the first rival of a case. ratio: the
+median over the rounds of ours / peer, below 1 where libmoe is faster; goal: the most it may be. Where they are known also
+"ours_gflops" and "peer_gflops", "ours_mb" and "peer_mb" (peak memory), "memory_ratio" and "memory_goal"."""
 import json
 import sys
 
-
-def rivals_of(case):
-    return [key[:-3] for key in case if key.endswith("_ms")]
+MILLISECONDS = {"ns": 1e-6, "us": 1e-3, "ms": 1, "s": 1e3}
 
 
-def number(case, key, form):
-    return form.format(case[key]) if key in case else ""
+def memory(case, rival):
+    return case.get(rival + "_rss_mb", case.get(rival + "_peak_mb"))
 
 
-def main(path):
-    with open(path, encoding="utf-8") as file:
+def rows(case):
+    rivals = [key[:-3] for key in case if key.endswith("_ms")]
+    ours = next((rival for rival in rivals if rival + "_x" not in case), None)
+    row = {"name": case["name"].split("/iterations:")[0], "ours_ms": case.get(f"{ours}_ms")}
+    row |= {"peer": None, "peer_ms": None, "ratio": None, "goal": None, "runs": case["iterations"]}
+    if ours is None:  # a loop of Google Benchmark's own
+        yield row | {"ours_ms": case["real_time"] * MILLISECONDS[case["time_unit"]]}
+        return
+    row |= {"ours_gflops": case.get(ours + "_gflops"), "ours_mb": memory(case, ours)}
+    peers = [rival for rival in rivals if rival != ours]
+    for peer in peers:
+        beside = {"peer": peer, "peer_ms": case[peer + "_ms"], "ratio": case[peer + "_x"], "goal": case.get(peer + "_goal")}
+        beside |= {"peer_gflops": case.get(peer + "_gflops"), "peer_mb": memory(case, peer)}
+        if beside["peer_mb"] and row["ours_mb"]:
+            beside |= {"memory_ratio": row["ours_mb"] / beside["peer_mb"], "memory_goal": case.get(peer + "_rss_goal")}
+        yield row | beside
+    if not peers:
+        yield row
+
+
+def number(row, key, form):
+    return "" if row.get(key) is None else form.format(row[key])
+
+
+def goal(row, key, aim):
+    if row.get(aim) is None:
+        return ""
+    return f"{row[aim]:g} {'ok' if row[key] <= row[aim] else 'MISSED'}"
+
+
+def line(row, named):
+    return (
+        f"{row['name'] if named else '':44} {number(row, 'ours_ms', '{:.3f}') if named else '':>10} {row['peer'] or '':18} "
+        f"{number(row, 'peer_ms', '{:.3f}'):>10} {number(row, 'ratio', '{:.3f}'):>6} {goal(row, 'ratio', 'goal'):>11} "
+        f"{number(row, 'ours_gflops', '{:.0f}'):>6} {number(row, 'peer_gflops', '{:.0f}'):>6} "
+        f"{number(row, 'ours_mb', '{:.1f}'):>8} {number(row, 'peer_mb', '{:.1f}'):>8} "
+        f"{number(row, 'memory_ratio', '{:.3f}'):>6} {goal(row, 'memory_ratio', 'memory_goal'):>11}"
+    ).rstrip()
+
+
+def main(source, target):
+    with open(source, encoding="utf-8") as file:
         report = json.load(file)
     context = report["context"]
     print(f"{context.get('threads', '?')} threads; matrix products: {context.get('gemm', '?')}")
-    print(f"{'case':38} {'rival':18} {'ms':>9} {'first / it':>10} {'GFLOP/s':>8} {'peak MB':>8}")
-    for case in report["benchmarks"]:
-        name = case["name"].split("/iterations:")[0]
-        for rival in sorted(rivals_of(case), key=lambda one: f"{one}_x" in case):
-            print(
-                f"{name:38} {rival:18} {case[rival + '_ms']:9.3f} {number(case, rival + '_x', '{:.3f}'):>10} "
-                f"{number(case, rival + '_gflops', '{:.0f}'):>8} {number(case, rival + '_peak_mb', '{:.1f}'):>8}"
-            )
-            name = ""
+    print(
+        f"{'case':44} {'ours ms':>10} {'peer':18} {'its ms':>10} {'ratio':>6} {'goal':>11} {'GF/s':>6} {'its':>6} "
+        f"{'peak MB':>8} {'its':>8} {'ratio':>6} {'goal':>11}"
+    )
+    table = [row for case in report["benchmarks"] for row in rows(case)]
+    for before, row in zip([None] + table, table):
+        print(line(row, before is None or before["name"] != row["name"]))
+    with open(target, "w", encoding="utf-8") as file:
+        json.dump(table, file, indent=1)
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit("usage: python3 bench/table.py FILE.json")
-    main(sys.argv[1])
+    if len(sys.argv) != 3:
+        sys.exit("usage: python3 bench/table.py IN.json OUT.json")
+    main(sys.argv[1], sys.argv[2])

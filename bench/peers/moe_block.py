@@ -2,8 +2,8 @@
 of its expert implementations. Inputs in turn, so that loads change from call to call."""
 import argparse
 
-import torch
-from common import DTYPES, answer
+from common import answer
+from torch_setup import DTYPES, torch
 from transformers import MixtralConfig
 from transformers.models.mixtral.modeling_mixtral import MixtralSparseMoeBlock
 

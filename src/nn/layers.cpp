@@ -3,33 +3,9 @@
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/custom_function.h>
 
-#include "base/error.h"
-#include "tensor/checkpoint_fn.h"
 #include "tensor/linear.h"
 
 namespace moe::nn {
-
-Activation activation_by_name(const std::string& name) {
-  if (name == "none") return Activation::none;
-  if (name == "relu") return Activation::relu;
-  if (name == "gelu") return Activation::gelu;
-  if (name == "silu") return Activation::silu;
-  fail(MOE_ERR_CONFIG, "activation: expected none, relu, gelu or silu, got ", quoted(name));
-}
-
-at::Tensor activate(Activation activation, const at::Tensor& x) {
-  switch (activation) {
-    case Activation::none:
-      return x;
-    case Activation::relu:
-      return at::relu_(const_cast<at::Tensor&>(x));  // its backward needs the result alone
-    case Activation::gelu:
-      return at::gelu(x);
-    case Activation::silu:
-      return at::silu(x);
-  }
-  return x;
-}
 
 Linear::Linear(int64_t in, int64_t out, bool with_bias) {
   weight = register_parameter("weight", unset({out, in}));
@@ -74,33 +50,6 @@ at::Tensor Mlp::forward(const at::Tensor& x) const {
   return y;
 }
 
-BatchNorm2d::BatchNorm2d(int64_t channels, bool frozen, double eps) : frozen_(frozen), eps_(eps) {
-  const auto add = [&](const char* name) {
-    return frozen ? register_buffer(name, unset({channels})) : register_parameter(name, unset({channels}));
-  };
-  weight = add("weight");
-  bias = add("bias");
-  running_mean = register_buffer("running_mean", unset({channels}));
-  running_var = register_buffer("running_var", unset({channels}));
-}
-
-at::Tensor BatchNorm2d::forward(const at::Tensor& x) {
-  constexpr double momentum = 0.1;
-  const bool batch_statistics = is_training() && !frozen_;
-  check(!batch_statistics || x.numel() > x.size(1), MOE_ERR_SHAPE,
-        "batch norm: expected more than one value per channel in training, got a batch of one 1x1 map");
-  const bool keep = batch_statistics && recomputing();
-  return at::batch_norm(x, weight, bias, keep ? at::Tensor() : running_mean, keep ? at::Tensor() : running_var,
-                        batch_statistics, momentum, eps_, /*cudnn_enabled=*/false);
-}
-
-void BatchNorm2d::init_own(const ParameterInit&) {
-  ParameterInit::constant(weight, 1.0);
-  ParameterInit::constant(bias, 0.0);
-  ParameterInit::constant(running_mean, 0.0);
-  ParameterInit::constant(running_var, 1.0);
-}
-
 Conv2d::Conv2d(int64_t in, int64_t out, ConvOptions options) : options_(options) {
   if (options_.padding < 0) options_.padding = (options_.kernel - 1) / 2;
   const at::Tensor values = unset({out, in, options_.kernel, options_.kernel});
@@ -124,7 +73,7 @@ ConvNorm::ConvNorm(int64_t in, int64_t out, ConvOptions options, Activation acti
 }
 
 at::Tensor ConvNorm::forward(const at::Tensor& x) {
-  return activate(activation_, norm_->forward(conv_->forward(x)));
+  return norm_sum({convolved(x)}, {}, activation_);
 }
 
 namespace {

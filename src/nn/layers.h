@@ -4,19 +4,13 @@
 #pragma once
 
 #include <memory>
-#include <string>
 #include <vector>
 
+#include "nn/activation.h"
+#include "nn/batch_norm.h"
 #include "nn/init.h"
 
 namespace moe::nn {
-
-enum class Activation { none, relu, gelu, silu };
-
-// "relu", "gelu", "silu", "none"; MOE_ERR_CONFIG names the choices.
-Activation activation_by_name(const std::string& name);
-// May overwrite `x` (ReLU does).
-at::Tensor activate(Activation activation, const at::Tensor& x);
 
 // y = x W^T + b; weight [out, in], bias [out].
 class Linear : public Module {
@@ -54,22 +48,6 @@ class Mlp : public Module {
   Activation activation_;
 };
 
-// Batch normalisation with running statistics (momentum 0.1). Statistics are left alone while a checkpointed block is
-// recomputed. Frozen: all four vectors are buffers and the running statistics are used in training as well.
-class BatchNorm2d : public Module {
- public:
-  explicit BatchNorm2d(int64_t channels, bool frozen = false, double eps = 1e-5);
-  at::Tensor forward(const at::Tensor& x);  // [B, C, H, W]
-  void init_own(const ParameterInit& init) override;
-  bool frozen() const { return frozen_; }
-
-  at::Tensor weight, bias, running_mean, running_var;  // [C]
-
- private:
-  bool frozen_;
-  double eps_;
-};
-
 // Square kernel; padding < 0 means (kernel - 1) / 2. The weight [out, in, k, k] lies channels-last.
 struct ConvOptions {
   int64_t kernel = 1;
@@ -96,6 +74,8 @@ class ConvNorm : public Module {
   ConvNorm(int64_t in, int64_t out, ConvOptions options, Activation activation = Activation::none,
            bool frozen_norm = false);
   at::Tensor forward(const at::Tensor& x);  // [B, in, H, W] -> [B, out, H', W']
+  // The convolution alone, for norm_sum().
+  NormTerm convolved(const at::Tensor& x) { return {conv_->forward(x), norm_.get()}; }
 
  private:
   std::shared_ptr<Conv2d> conv_;

@@ -57,8 +57,8 @@ class PooledShortcut : public nn::Module {
     conv_ = register_module("conv", std::make_shared<ConvNorm>(shape.in, shape.out, nn::ConvOptions{}, Activation::none,
                                                                shape.freeze_norm));
   }
-  at::Tensor forward(const at::Tensor& x) {
-    return conv_->forward(at::avg_pool2d(x, {2, 2}, {2, 2}, {0, 0}, /*ceil_mode=*/true));
+  nn::NormTerm convolved(const at::Tensor& x) {
+    return conv_->convolved(at::avg_pool2d(x, {2, 2}, {2, 2}, {0, 0}, /*ceil_mode=*/true));
   }
 
  private:
@@ -82,8 +82,11 @@ class ResidualBlock : public nn::Module {
 
   at::Tensor forward(const at::Tensor& x) {  // [B, in, H, W] -> [B, out, H / stride, W / stride]
     at::Tensor y = x;
-    for (const auto& conv : branch_) y = conv->forward(y);
-    return y.add_(shortcut(x)).relu_();
+    for (size_t i = 0; i + 1 < branch_.size(); ++i) y = branch_[i]->forward(y);
+    std::vector<nn::NormTerm> terms = {branch_.back()->convolved(y)};
+    if (projection_) terms.push_back(projection_->convolved(x));
+    if (pooled_) terms.push_back(pooled_->convolved(x));
+    return nn::norm_sum(terms, terms.size() == 1 ? x : at::Tensor(), Activation::relu);
   }
 
  private:
@@ -101,11 +104,6 @@ class ResidualBlock : public nn::Module {
     add("branch2a", shape.in, shape.inner, {.kernel = 1}, Activation::relu);
     add("branch2b", shape.inner, shape.inner, strided, Activation::relu);
     add("branch2c", shape.inner, shape.out, {.kernel = 1}, Activation::none);
-  }
-
-  at::Tensor shortcut(const at::Tensor& x) {
-    if (projection_) return projection_->forward(x);
-    return pooled_ ? pooled_->forward(x) : x;
   }
 
   std::vector<std::shared_ptr<ConvNorm>> branch_;

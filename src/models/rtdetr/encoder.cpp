@@ -43,7 +43,7 @@ class RepVgg : public nn::Module {
   }
 
   at::Tensor forward(const at::Tensor& x) {
-    return nn::activate(Activation::silu, conv1_->forward(x).add_(conv2_->forward(x)));
+    return nn::norm_sum({conv1_->convolved(x), conv2_->convolved(x)}, {}, Activation::silu);
   }
 
  private:
@@ -73,7 +73,7 @@ class CspRep : public nn::Module {
     const at::Tensor x = nn::concat_channels(a, b);
     at::Tensor y = conv1_->forward(x);
     for (const auto& block : blocks_) y = block->forward(y);
-    y = y + conv2_->forward(x);
+    y = conv2_->forward(x).add_(y);
     return conv3_ ? conv3_->forward(y) : y;
   }
 

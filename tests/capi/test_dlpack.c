@@ -78,17 +78,19 @@ static void replacing_and_clearing_delete(void** state) {
 
 static void strides_offset_and_no_deleter(void** state) {
   (void)state;
-  managed tensor = good_tensor();
-  tensor.tensor.strides = NULL;
-  tensor.deleter = NULL;
-  OK(moe_batch_bind_dlpack(batch, "dense", &tensor));
-  tensor = good_tensor();
+  managed dense = good_tensor();
+  dense.tensor.strides = NULL;
+  dense.deleter = NULL;
+  OK(moe_batch_bind_dlpack(batch, "dense", &dense));
+  managed strided = good_tensor();
   shape[0] = 2, shape[1] = 2, strides[0] = 1, strides[1] = 3;
-  tensor.tensor.byte_offset = sizeof(float);
-  OK(moe_batch_bind_dlpack(batch, "strided", &tensor));
+  strided.tensor.byte_offset = sizeof(float);
+  OK(moe_batch_bind_dlpack(batch, "strided", &strided));
   float got[4];
   OK(moe_batch_read(batch, "strided", got, sizeof got, NULL));
   assert_memory_equal(got, ((const float[]){1, 4, 2, 5}), sizeof got);
+  OK(moe_batch_clear(batch)); /* while the tensors that it holds are there */
+  assert_int_equal(deleted, 1);
 }
 
 static void an_empty_tensor_is_deleted_too(void** state) {

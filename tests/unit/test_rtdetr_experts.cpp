@@ -21,6 +21,7 @@ static moe::Schema lookup(const std::string&) {
   all.push_back({"task", text, "", "", "Name."});
   all.push_back({"seed", integer, "0", ">= 0", "Seed."});
   all.push_back({"data.classes", texts, "[car, truck, bus, person, bicycle, motorcycle]", "", "Classes."});
+  all.push_back({"data.category_ids", integers, "[]", ">= 0", "Ids."});
   all.push_back({"data.size", integers, "[64, 64]", "", "Size."});
   all.push_back({"train.checkpoint_activations", boolean, "false", "", "Checkpoint."});
   return all;

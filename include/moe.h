@@ -407,7 +407,7 @@ MOE_API moe_status moe_session_describe_batch(const moe_session *session, char *
 /* Checks a micro-batch against the task and queues a copy-free reference of its tensors; the batch itself may be changed or
  * freed afterwards. The window is as long as the caller makes it. Errors: MOE_ERR_SHAPE, MOE_ERR_DTYPE, MOE_ERR_NOT_FOUND (a
  * tensor is missing), MOE_ERR_DATA (class id out of range, offsets that do not add up), MOE_ERR_NUMERIC (NaN or infinity);
- * nothing is queued then. Since 0.1 */
+ * nothing is queued then. The gradient equals that of one batch but for BatchNorm statistics and denoising groups. Since 0.1 */
 MOE_API moe_status moe_session_feed(moe_session *session, const moe_batch *batch);
 
 /* What a step did. */
@@ -416,7 +416,7 @@ typedef struct moe_step_info {
   int32_t micro_batches; /* in the window */
   int64_t step;          /* optimizer steps so far, this one included */
   int64_t samples;       /* in the window */
-  double loss;           /* sum of the weighted terms, as if the window were one batch */
+  double loss;           /* sum of the weighted terms, as if the window were one batch (see moe_session_feed) */
   double grad_norm;      /* global L2 norm before clipping */
   double lr;             /* of the first parameter group */
   double seconds;        /* wall time of the step */
@@ -482,7 +482,7 @@ MOE_API moe_status moe_session_save(moe_session *session, const char *path);
 MOE_API moe_status moe_session_export(moe_session *session, const char *format, const char *path);
 
 /* Restores what save wrote. On any error the session is unchanged. Errors: MOE_ERR_NOT_FOUND, MOE_ERR_IO, MOE_ERR_DATA
- * (truncated, checksum, another model: names the first tensor that differs), MOE_ERR_VERSION. Since 0.1 */
+ * (truncated, checksum, another model or ema.decay: names the first tensor that differs), MOE_ERR_VERSION. Since 0.1 */
 MOE_API moe_status moe_session_load(moe_session *session, const char *path);
 
 /* Reads a value as text. Keys: state.step, state.epoch, state.samples, state.digest (64 bits over step, weights, buffers,
@@ -618,10 +618,10 @@ typedef struct moe_run_options {
 #define MOE_RUN_OPTIONS_INIT {sizeof(moe_run_options), 0, NULL, NULL}
 
 /* Makes or resumes the run in folder `dir`. With an existing run the config must be the one it was made with, except for keys
- * that do not change the result so far (length, early stop, log, checkpoint and evaluation intervals, workers, cache); the
- * message names the first key that differs. Relative paths, also those of the config, are taken from the folder that the process
- * is in and must go on to be right. options: NULL for the defaults. Errors: MOE_ERR_STATE (folder in use by another process, or
- * against `mode`), MOE_ERR_CONFIG, MOE_ERR_IO, and those of session and loader. Since 0.1 */
+ * that do not change the result so far (length, early stop, log, checkpoint and evaluation intervals, workers, cache,
+ * data.max_broken); the message names the first that differs. Relative paths, also the config's, are taken from the folder that
+ * the process is in and must go on to be right. options: NULL for the defaults. Errors: MOE_ERR_STATE (folder in use, with logs or
+ * checkpoints of something else, or against `mode`), MOE_ERR_CONFIG, MOE_ERR_IO, and those of session and loader. Since 0.1 */
 MOE_API moe_status moe_run_open(const moe_config *config, const char *dir, const moe_run_options *options, moe_run **out);
 
 /* Kinds of event. */

@@ -51,7 +51,7 @@ void Loader::State::check_limit(const MadeBatch& made) const {
   if (made.broken.empty()) return;
   const int64_t count = broken_in_epoch + static_cast<int64_t>(made.broken.size());
   check(count <= options.max_broken, MOE_ERR_DATA, "data: expected at most ", options.max_broken,
-        " broken samples an epoch, got ", count, " in epoch ", epoch, ", the last: ", made.broken.back());
+        " broken samples an epoch, got ", count, " in epoch ", epoch + 1, ", the last: ", made.broken.back());
 }
 
 void Loader::State::count_broken(const MadeBatch& made) {

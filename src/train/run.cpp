@@ -20,7 +20,8 @@ static const std::vector<std::string> changeable = {
     "train.epochs",           "train.max_steps",  "train.max_minutes",
     "train.log_every",        "train.eval_every", "train.checkpoint_every",
     "train.keep_checkpoints", "train.early_stop", "data.workers",
-    "data.prefetch",          "data.cache",       "data.cache_mb"};
+    "data.prefetch",          "data.cache",       "data.cache_mb",
+    "data.max_broken"};
 
 static bool is_changeable(const std::string& key) {
   for (const char* section : {"evaluate.", "sample.", "sweep."}) {

@@ -1,8 +1,7 @@
 #include "train/run_folder.h"
 
-#include <unistd.h>
-
 #include <algorithm>
+#include <cstdio>
 #include <ctime>
 #include <optional>
 
@@ -16,7 +15,28 @@ namespace moe {
 static constexpr const char* checkpoint_prefix = "step-";
 static constexpr const char* checkpoint_suffix = ".safetensors";
 
+// Every run leaves its .lock, also one that was killed before its config.yml was written.
+static void check_no_files_of_others(const std::string& path) {
+  if (RunFolder::holds_run(path) || exists(join_path(path, ".lock"))) return;
+  std::vector<std::string> names = {"train.log", "metrics.jsonl", "metrics.csv", "checkpoints/best.safetensors"};
+  if (is_directory(join_path(path, "checkpoints"))) {
+    for (const std::string& name : list_directory(join_path(path, "checkpoints"))) {
+      if (name.starts_with(checkpoint_prefix)) names.push_back("checkpoints/" + name);
+    }
+  }
+  for (const std::string& name : names) {
+    check(!exists(join_path(path, name)), MOE_ERR_STATE, path,
+          ": expected an empty or new folder, or one with a run, got one without config.yml that holds ", name,
+          "; use another folder");
+  }
+}
+
 RunFolder::RunFolder(const std::string& path) : path_(path) {
+  check_no_files_of_others(path);
+  for (const char* name : {"train.log", "metrics.jsonl", "metrics.csv", ".lock", "checkpoints"}) {
+    if (!exists(file(name))) made_.push_back(file(name));
+  }
+  if (!exists(path)) made_.push_back(path);
   make_directories(join_path(path, "checkpoints"));
   lock_ = std::make_unique<FileLock>(file(".lock"));
 }
@@ -25,11 +45,9 @@ bool RunFolder::holds_run(const std::string& path) {
   return exists(join_path(path, "config.yml"));
 }
 
-void RunFolder::remove_empty() const {
+void RunFolder::remove_empty() const noexcept {
   if (holds_run(path_)) return;
-  for (const char* name : {"train.log", "metrics.jsonl", "metrics.csv", ".lock"}) remove_file(file(name));
-  rmdir(file("checkpoints").c_str());
-  rmdir(path_.c_str());
+  for (const std::string& name : made_) std::remove(name.c_str());  // a folder goes only when it is empty
 }
 
 static std::string digits_of(int64_t step) {
@@ -94,12 +112,12 @@ static void truncate_jsonl(const std::string& path, int64_t step) {
   write_file_atomic(path, kept);
 }
 
-// Returns the columns of the header; rows start with the step.
+// Returns the columns of the header, none when a kill has cut it; rows start with the step.
 static std::vector<std::string> truncate_csv(const std::string& path, int64_t step) {
   if (!exists(path)) return {};
   const std::vector<std::string> lines = split(read_file(path), '\n');
   const std::vector<std::string> columns = split(lines[0], ',');
-  if (columns.size() < 2) {
+  if (columns.size() < 2 || lines.size() < 2) {
     remove_file(path);
     return {};
   }

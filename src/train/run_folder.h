@@ -16,7 +16,8 @@ namespace moe {
 
 class RunFolder {
  public:
-  // Creates the folder and takes its lock: MOE_ERR_STATE when another process runs in it.
+  // Creates the folder and takes its lock: MOE_ERR_STATE when another process runs in it, or when it holds logs or
+  // checkpoints that are not of a run.
   explicit RunFolder(const std::string& path);
 
   static bool holds_run(const std::string& path);  // config.yml is there
@@ -26,7 +27,7 @@ class RunFolder {
   std::string checkpoint(int64_t step) const;
   std::string best() const { return file("checkpoints/best.safetensors"); }
   std::vector<int64_t> checkpoint_steps() const;  // rising
-  void remove_empty() const;                      // takes back a folder that holds no run; what others put there stays
+  void remove_empty() const noexcept;             // of a folder that holds no run: removes what this object has made
   void set_aside_after(int64_t step) const;       // renames newer checkpoints, which cannot be read, to *.broken
   void prune_checkpoints(int64_t keep) const;     // removes all but the newest `keep`, and leftovers of killed writes
 
@@ -42,6 +43,7 @@ class RunFolder {
 
  private:
   std::string path_;
+  std::vector<std::string> made_;  // files and folders that were not there before, children first
   std::unique_ptr<FileLock> lock_;
   std::unique_ptr<AppendFile> log_, jsonl_, csv_;
   std::vector<std::string> columns_;

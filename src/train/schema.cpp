@@ -25,7 +25,9 @@ static Schema run_keys() {
       {"train.max_minutes", number, "0", ">= 0",
        "Wall minutes of training (evaluation not counted) after which the run ends; 0: no limit. Not reproducible."},
       {"train.batch_size", integer, "16", ">= 1", "Samples in a micro-batch."},
-      {"train.accumulate", integer, "1", ">= 1", "Micro-batches in a step; gradients equal those of one large batch."},
+      {"train.accumulate", integer, "1", ">= 1",
+       "Micro-batches in a step. Gradients equal those of one large batch but for BatchNorm statistics (see "
+       "train.freeze_norm) and the grouping of denoising queries, which are of a micro-batch."},
       {"train.amp", text, "off", "off | bf16 | fp16 | auto",
        "Mixed precision of forward and backward; auto: bf16 where the CPU multiplies it natively, else off."},
       {"train.clip_norm", number, "0.1", ">= 0", "Global L2 norm that gradients are clipped to; 0: off."},

@@ -2,6 +2,7 @@
 #include <torch/torch.h>
 
 #include <cstring>
+#include <set>
 
 #include "base/files.h"
 #include "train/run.h"
@@ -159,6 +160,14 @@ std::vector<std::string> lines(const std::string& text) {
   return text.empty() ? std::vector<std::string>() : split(text, '\n');
 }
 
+// What the session would not take over belongs to a larger model, or to other settings of the same.
+void check_all_known(const std::string& path, const SafetensorsFile& file, const std::set<std::string>& known) {
+  for (const auto& tensor : file.tensors) {
+    check(known.contains(tensor.first), MOE_ERR_DATA, path, ": expected no tensor ", tensor.first,
+          ": the checkpoint is of another model");
+  }
+}
+
 }  // namespace
 
 void Session::restore(const SafetensorsFile& file, const std::string& path) {
@@ -167,10 +176,18 @@ void Session::restore(const SafetensorsFile& file, const std::string& path) {
   check(metadata.str("classes") == classes, MOE_ERR_DATA, path, ": expected a checkpoint of the classes ",
         join(task_->class_names(), ", "), ", got ", join(lines(metadata.str("classes")), ", "));
   at::NoGradGuard no_grad;
+  std::set<std::string> known;
   std::vector<PlannedCopy> copies;
-  for (const auto& [name, tensor] : live_tensors()) copies.push_back(plan_copy(path, file, name, tensor));
+  for (const auto& [name, tensor] : live_tensors()) {
+    copies.push_back(plan_copy(path, file, name, tensor));
+    known.insert(name);
+  }
   std::vector<PlannedStats> planned;
-  for (RoutingStats* stats : routing_) planned.push_back(plan_stats(path, file, stats));
+  for (RoutingStats* stats : routing_) {
+    planned.push_back(plan_stats(path, file, stats));
+    known.insert({"stats." + stats->name() + ".counts", "stats." + stats->name() + ".sums"});
+  }
+  check_all_known(path, file, known);
   std::vector<double> rates;
   for (const ParameterGroup& group : optimizer_->groups()) rates.push_back(metadata.number("lr." + group.name));
   const int64_t steps = metadata.integer("step"), samples = metadata.integer("samples"),

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Checks what libmoe.so exports against moe.symbols and moe.h.
 
-usage: check_symbols.py LIBRARY SYMBOLS HEADER
+usage: check_symbols.py LIBRARY SYMBOLS HEADER ARGUMENTS
 
 Exported symbols, the golden list and the functions declared MOE_API are the same set; every declaration has a comment that
-ends on the line above it and names the version that first had it.
+ends on the line above it and names the version that first had it; ARGUMENTS, the test of bad arguments, calls every function
+that can fail.
 """
 import re
 import subprocess
@@ -39,7 +40,10 @@ def comment_above(lines, number):
     return " ".join(lines[first:number])
 
 
-def main(library, symbols, header):
+CANNOT_FAIL = {"moe_version", "moe_version_string", "moe_abi_version", "moe_status_name"}
+
+
+def main(library, symbols, header, arguments):
     problems = []
     golden = open(symbols, encoding="utf-8").read().split()
     functions = declared(header)
@@ -49,6 +53,8 @@ def main(library, symbols, header):
     for kind, other in (("exported by the library", names), ("declared in the header", set(functions))):
         problems += [f"{name} is in {symbols}, but not {kind}" for name in sorted(set(golden) - other)]
         problems += [f"{name} is {kind}, but not in {symbols}" for name in sorted(other - set(golden))]
+    called = set(re.findall(r"\b(moe_\w+)\(", open(arguments, encoding="utf-8").read()))
+    problems += [f"{name} is not called in {arguments}" for name in golden if name not in called | CANNOT_FAIL]
     if nodes - {"MOE_0"}:
         problems.append(f"expected the version node MOE_0 alone, got {sorted(nodes)}")
     for name, comment in functions.items():
@@ -56,7 +62,7 @@ def main(library, symbols, header):
             problems.append(f"{name} has no comment directly above it")
         elif not re.search(r"Since \d+\.\d+", comment):
             problems.append(f"{name}: its comment does not say since which version it exists")
-    print("\n".join(problems) or f"{len(golden)} functions: exported, declared and documented alike")
+    print("\n".join(problems) or f"{len(golden)} functions: exported, declared, documented and called with bad arguments")
     return bool(problems)
 
 

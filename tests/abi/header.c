@@ -6,6 +6,7 @@ int main(void) {
   moe_error_info error = MOE_ERROR_INFO_INIT;
   moe_tensor_info tensor = MOE_TENSOR_INFO_INIT;
   moe_generate_options generate = MOE_GENERATE_OPTIONS_INIT;
+  moe_data_report report = MOE_DATA_REPORT_INIT;
   moe_session_options session = MOE_SESSION_OPTIONS_INIT;
   moe_layer_info layer = MOE_LAYER_INFO_INIT;
   moe_layer_stat stat = MOE_LAYER_STAT_INIT;
@@ -17,6 +18,7 @@ int main(void) {
   const moe_tensor_view view = {MOE_VIEW_F32, .data = values, .shape = shape, .ndim = 1};
   if (view.ndim != 1) return 1;
 #endif
-  return error.status != MOE_OK || tensor.ndim != 0 || generate.threads != 2 || session.log_fn != NULL ||
-         layer.experts != 0 || stat.tokens != 0 || run.mode != MOE_RUN_AUTO || event.kind != 0;
+  return error.status != MOE_OK || tensor.ndim != 0 || generate.threads != 2 || report.pictures != 0 ||
+         session.log_fn != NULL || layer.experts != 0 || stat.tokens != 0 || run.mode != MOE_RUN_AUTO ||
+         event.kind != 0;
 }

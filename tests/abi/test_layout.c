@@ -107,6 +107,7 @@ OFFSET(moe_layer_stat, class_nmi, 112);
 
 SIZE(moe_data_report, 40);
 OFFSET(moe_data_report, struct_size, 0);
+OFFSET(moe_data_report, reserved, 4);
 OFFSET(moe_data_report, pictures, 8);
 OFFSET(moe_data_report, objects, 16);
 OFFSET(moe_data_report, problems, 24);

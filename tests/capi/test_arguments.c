@@ -63,7 +63,7 @@ static void null_for_batches(void** state) {
   const float x = 0;
   const moe_tensor_view view = {MOE_VIEW_F32, .data = &x};
   moe_tensor_info info = MOE_TENSOR_INFO_INIT;
-  int32_t count = 0;
+  int32_t count = 77;
   IS_NULL(moe_batch_create(NULL));
   IS_NULL(moe_batch_set(NULL, "x", &view));
   IS_NULL(moe_batch_set(world.batch, NULL, &view));
@@ -83,13 +83,14 @@ static void null_for_batches(void** state) {
   IS_NULL(moe_batch_read(NULL, "images", NULL, 0, NULL));
   IS_NULL(moe_batch_read(world.batch, NULL, NULL, 0, NULL));
   IS_NULL(moe_batch_clear(NULL));
+  CHECK(count == 77 && exported == NULL);
 }
 
 static void null_for_loaders(void** state) {
   (void)state;
   const char* paths[] = {NULL};
   moe_loader* loader = NULL;
-  int64_t number = 0;
+  int64_t number = 77;
   IS_NULL(moe_loader_create(NULL, "val", &loader));
   IS_NULL(moe_loader_create(world.config, NULL, &loader));
   IS_NULL(moe_loader_create(world.config, "val", NULL));
@@ -107,7 +108,7 @@ static void null_for_loaders(void** state) {
   IS_NULL(moe_loader_broken(world.loader, NULL));
   IS_NULL(moe_data_generate(NULL, "/tmp/x", NULL));
   IS_NULL(moe_data_generate("traffic", NULL, NULL));
-  CHECK(loader == NULL);
+  CHECK(loader == NULL && number == 77);
 }
 
 static void null_for_sessions(void** state) {
@@ -115,7 +116,7 @@ static void null_for_sessions(void** state) {
   moe_session* session = NULL;
   moe_config* config = NULL;
   moe_metric metric;
-  size_t count = 0;
+  size_t count = 77;
   IS_NULL(moe_session_create(NULL, NULL, &session));
   IS_NULL(moe_session_create(world.config, NULL, NULL));
   IS_NULL(moe_session_open(NULL, NULL, &session));
@@ -152,7 +153,7 @@ static void null_for_sessions(void** state) {
   IS_NULL(moe_session_set(world.session, NULL, "1"));
   IS_NULL(moe_session_set(world.session, "state.epoch", NULL));
   IS_NULL(moe_session_request_stop(NULL));
-  CHECK(session == NULL && config == NULL && count == 0);
+  CHECK(session == NULL && config == NULL && count == 77);
 }
 
 static void null_for_experts_and_runs(void** state) {
@@ -162,7 +163,7 @@ static void null_for_experts_and_runs(void** state) {
   moe_run_event event = MOE_RUN_EVENT_INIT;
   moe_run* run = NULL;
   moe_session* session = NULL;
-  int32_t count = 0;
+  int32_t count = 77;
   IS_NULL(moe_session_layer_count(NULL, &count));
   IS_NULL(moe_session_layer_count(world.session, NULL));
   IS_NULL(moe_session_layer_info(NULL, 0, &info));
@@ -182,7 +183,7 @@ static void null_for_experts_and_runs(void** state) {
   IS_NULL(moe_run_request_stop(NULL));
   IS_NULL(moe_run_session(NULL, &session));
   IS_NULL(moe_run_session(world.run, NULL));
-  CHECK(run == NULL && session == NULL);
+  CHECK(run == NULL && session == NULL && count == 77);
 }
 
 static void freeing_null_does_nothing(void** state) {
@@ -222,6 +223,7 @@ static void structs_of_an_unknown_size(void** state) {
   WRONG_SIZES(moe_tensor_info, moe_batch_info(world.batch, "images", &it));
   WRONG_SIZES(moe_tensor_info, moe_batch_info_at(world.batch, 0, &it));
   WRONG_SIZES(moe_generate_options, moe_data_generate("traffic", folder, &it));
+  WRONG_SIZES(moe_data_report, moe_data_check(world.config, NULL, NULL, NULL, &it));
   WRONG_SIZES(moe_session_options, moe_session_create(world.config, &it, &session));
   WRONG_SIZES(moe_session_options, moe_session_open("x.safetensors", &it, &session));
   WRONG_SIZES(moe_step_info, moe_session_step(world.session, &it));
@@ -270,6 +272,17 @@ static void init_functions_set_the_size(void** state) {
     FAILS(MOE_ERR_INVALID_ARGUMENT, "got NULL", call);          \
   } while (0)
 
+static int64_t first_image_id(void) {
+  static int64_t ids[2] = {-1};
+  if (ids[0] >= 0) return ids[0];
+  moe_batch* batch = NULL;
+  OK(moe_batch_create(&batch));
+  OK(moe_loader_next(world.loader, batch));
+  OK(moe_batch_read(batch, "image_ids", ids, sizeof ids, NULL));
+  moe_batch_free(batch);
+  return ids[0];
+}
+
 static void buffers_too_small_by_one(void** state) {
   (void)state;
   BUFFER_RULES(char, moe_build_info(buffer, capacity, &needed));
@@ -285,6 +298,8 @@ static void buffers_too_small_by_one(void** state) {
   BUFFER_RULES(char, moe_session_expert_name(world.session, 0, 0, buffer, capacity, &needed));
   BUFFER_RULES(moe_expert_stat, moe_session_expert_stats(world.session, 0, 0, buffer, capacity, &needed));
   BUFFER_RULES(int64_t, moe_session_class_routing(world.session, 0, 0, buffer, capacity, &needed));
+  BUFFER_RULES(int64_t, moe_session_coactivation(world.session, 0, 0, buffer, capacity, &needed));
+  BUFFER_RULES(char, moe_loader_file_name(world.loader, first_image_id(), buffer, capacity, &needed));
   BUFFER_RULES(moe_metric, moe_session_evaluate(world.session, world.loader, buffer, capacity, &needed));
 }
 

@@ -4,6 +4,7 @@
 #   test_cli.sh BUILD_FOLDER
 set -uo pipefail
 build=$(realpath "$1")
+source=$(realpath "$(dirname "$0")/../..")
 moe=$build/bin/moe
 work=$(mktemp -d /tmp/moe-test-cli-XXXXXX)
 trap 'rm -rf "$work"' EXIT
@@ -42,7 +43,7 @@ prints() {
 check_help_and_usage() {
   expect 0 "$moe" --help
   prints 'exit codes' moe --help
-  for name in train sweep watch eval predict experts table export config data info; do
+  for name in train sweep watch eval predict sample experts table export config data info; do
     expect 0 "$moe" "$name" --help
     prints "usage: moe $name" "$name --help"
     [ "$(grep -c "^  moe $name" out)" -ge 1 ] || wrong "moe $name --help shows no example"
@@ -71,6 +72,14 @@ check_failures() {
   refuse 1 'override train.epochs: expected an integer >= 1, got "many"' "$moe" train tiny.yml train.epochs=many
   refuse 1 'nothing' "$moe" train tiny.yml data.root=nothing --run failed
   [ ! -e failed ] || wrong "a run that could not begin leaves its folder"
+  mkdir own
+  echo "mine" >own/metrics.csv
+  refuse 1 'own: expected an empty or new folder, or one with a run, got one without config.yml that holds metrics.csv' \
+    "$moe" train tiny.yml --run own
+  [ "$(ls -A own)" = metrics.csv ] && [ "$(cat own/metrics.csv)" = mine ] || wrong "a run touches files of others"
+  if [ -d /sys/kernel ]; then # refuses root too
+    refuse 1 '/sys/kernel/run/checkpoints: cannot create the folder' "$moe" train tiny.yml --run /sys/kernel/run
+  fi
   echo "text" >broken.safetensors
   refuse 1 'broken.safetensors' "$moe" eval broken.safetensors
 }
@@ -138,6 +147,18 @@ check_info_of_cuda() {
   rm -r copy
 }
 
+# Every settings file of the tree that is not a base of others.
+check_configs() {
+  local count=0
+  for file in "$source"/configs/*/*.yml; do
+    case $file in */base/*) continue ;; esac
+    expect 0 "$moe" config "$file"
+    prints '^task: (rtdetr|diffusion)$' "config $file"
+    count=$((count + 1))
+  done
+  [ "$count" -ge 12 ] || wrong "expected at least 12 settings files below configs, got $count"
+}
+
 check_data_check() {
   expect 0 "$moe" data check tiny.yml --list list.txt
   prints '^tiny.yml: 16 pictures, [0-9]+ objects, 0 problems$' "data check"
@@ -175,8 +196,21 @@ check_training() {
   done
   expect 0 "$moe" train tiny.yml train.max_steps=1
   prints '^run folder: runs/tiny-0002$' "second train"
+  expect 0 python3 "$source/tests/train/check_checkpoint.py" runs/tiny-0001/checkpoints/best.safetensors
+  prints ' tensors, .* step [36]$' check_checkpoint.py
   expect 0 "$moe" train --resume runs/tiny-0001 train.epochs=3
   prints 'epoch 3/3' "train of one more epoch"
+}
+
+# The line of a step, with both rates; rewritten in place on a terminal and nowhere else.
+check_progress() {
+  expect 0 "$moe" train tiny.yml model.pretrained=runs/tiny-0001/checkpoints/best.safetensors model.experts.groups=by_size \
+    optimizer.groups.pretrained.lr=1e-5 optimizer.groups.new.lr=1e-4 --run rates
+  prints '^epoch 1/2  step 1/6  loss [0-9.]+ \(vfl [0-9.]+ bbox .* aux [0-9.]+\)  lr pretrained 1e-05 new 0[.]0001  [0-9.]+ images/s  load [0-9]+ ms  step [0-9]+ ms  left ' "train with two rates"
+  ! grep -q $'\033' out || wrong "escape sequences in a file"
+  command -v script >/dev/null || return 0
+  expect 0 script -qec "$moe train tiny.yml train.max_steps=2 --run terminal" /dev/null
+  grep -q $'\r\033\[K' out || wrong "expected the line of a step to be rewritten on a terminal"
 }
 
 # Starts a long training, interrupts it after its first step, and lets it end within the epoch at hand.
@@ -313,10 +347,12 @@ write_settings
 check_help_and_usage
 check_data_and_config
 check_info
+check_configs
 check_data_check
 check_files
 check_failures
 check_training
+check_progress
 check_interruption
 check_use
 check_export

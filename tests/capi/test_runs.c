@@ -3,6 +3,8 @@
 #include "support.h"
 
 #include <math.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <unistd.h>
 
@@ -172,6 +174,43 @@ static void a_run_resumed_equals_one_that_was_not(void** state) {
   free(want), free(got);
 }
 
+typedef struct stopper {
+  moe_run* run;
+  atomic_bool go;
+} stopper;
+
+static void* stop_when_told(void* given) {
+  stopper* it = given;
+  while (!atomic_load(&it->go)) usleep(1000);
+  OK(moe_run_request_stop(it->run));
+  return NULL;
+}
+
+/* A thousand epochs of training stop within the step that the other thread's request finds it in. */
+static void another_thread_stops_a_run(void** state) {
+  (void)state;
+  moe_config* lengthy = NULL;
+  moe_run* run = NULL;
+  moe_run_event event = MOE_RUN_EVENT_INIT;
+  pthread_t thread;
+  stopper it = {0};
+  OK(moe_config_clone(config, &lengthy));
+  OK(moe_config_set(lengthy, "train.epochs", "1000"));
+  OK(moe_run_open(lengthy, in_folder(folder, "lengthy"), NULL, &run));
+  it.run = run;
+  CHECK(pthread_create(&thread, NULL, stop_when_told, &it) == 0);
+  OK(moe_run_next(run, &event));
+  atomic_store(&it.go, true);
+  moe_status status = MOE_OK;
+  while (status == MOE_OK) status = moe_run_next(run, &event);
+  CHECK(pthread_join(thread, NULL) == 0);
+  assert_int_equal(status, MOE_ERR_CANCELLED);
+  CHECK(event.step >= 1 && event.step < event.steps);
+  OK(moe_run_next(run, &event)); /* and goes on */
+  moe_run_close(run);
+  moe_config_free(lengthy);
+}
+
 static void folders_and_modes(void** state) {
   (void)state;
   moe_run *run = NULL, *second = NULL;
@@ -281,6 +320,7 @@ int main(void) {
       cmocka_unit_test(a_loader_gives_every_sample_once),
       cmocka_unit_test(a_loader_tells_what_it_cannot_read),
       cmocka_unit_test(a_run_resumed_equals_one_that_was_not),
+      cmocka_unit_test(another_thread_stops_a_run),
       cmocka_unit_test(folders_and_modes),
       cmocka_unit_test(evaluation_and_pictures),
       cmocka_unit_test(prediction_on_image_files),

@@ -166,8 +166,8 @@ static void test_limit(void**) {
     Loader loader(std::make_shared<NumberSource>(20, std::set<int64_t>{1, 9}), limited, {});
     CHECK(loader.next() && loader.next());
     const auto again = [&] { loader.next(); };
-    CHECK_ERROR(MOE_ERR_DATA, "at most 1 broken samples an epoch, got 2 in epoch 0, the last: file9: broken", again());
-    CHECK_ERROR(MOE_ERR_DATA, "at most 1 broken samples an epoch, got 2 in epoch 0, the last: file9: broken", again());
+    CHECK_ERROR(MOE_ERR_DATA, "at most 1 broken samples an epoch, got 2 in epoch 1, the last: file9: broken", again());
+    CHECK_ERROR(MOE_ERR_DATA, "at most 1 broken samples an epoch, got 2 in epoch 1, the last: file9: broken", again());
     CHECK(loader.broken() == 1 && loader.position() == 2);
     loader.seek(0, 3);
     CHECK(loader.next()->get("values")[0][0].item<int64_t>() == 12);
@@ -242,7 +242,7 @@ static void test_broken_pictures_in_training(void**) {
   }
   CHECK(a->broken() >= 2 && a->broken() == b->broken());
   const auto strict = run("1", "0");
-  CHECK_ERROR(MOE_ERR_DATA, "at most 0 broken samples an epoch, got 1 in epoch 0, the last: ", strict->next(),
+  CHECK_ERROR(MOE_ERR_DATA, "at most 0 broken samples an epoch, got 1 in epoch 1, the last: ", strict->next(),
               strict->next());
 }
 

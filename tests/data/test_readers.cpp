@@ -102,6 +102,27 @@ static void test_wrong_json(void**) {
   CHECK_ERROR(MOE_ERR_PARSE, "000001.json: expected JSON, got a number overflow parsing '1e999'", set.open("train"));
 }
 
+// Numbers and strings of numbers are the same labels.
+static void test_numbers_in_labels(void**) {
+  const TinyDair set(2);
+  set.label(
+      0, "[" + dair_object("Car", "4", "6.5", "20", "18") + "," + dair_object("Truck", "1.25", "2", "9", "7.5") + "]");
+  set.label(
+      1,
+      "[{\"type\":\"Car\",\"occluded_state\":0,\"truncated_state\":0,\"2d_box\":{\"xmin\":4,\"ymin\":6.5,\"xmax\":20,"
+      "\"ymax\":18}},{\"type\":\"Truck\",\"occluded_state\":0,\"truncated_state\":0,\"2d_box\":{\"xmin\":1.25,\"ymin\":"
+      "2.0,"
+      "\"xmax\":9.0,\"ymax\":7.5}}]");
+  const auto source = set.open("train");
+  const Batch texts = source->load(0, Rng(0, "test")), numbers = source->load(1, Rng(0, "test"));
+  const float w = 40, h = 30;
+  const at::Tensor wanted =
+      at::tensor({12 / w, 12.25f / h, 16 / w, 11.5f / h, 5.125f / w, 4.75f / h, 7.75f / w, 5.5f / h});
+  CHECK(at::allclose(numbers.get("boxes"), wanted.view({2, 4})));
+  for (const char* name : {"boxes", "labels"}) CHECK(at::equal(texts.get(name), numbers.get(name)));
+  CHECK(at::equal(numbers.get("labels"), at::tensor({0, 1}, at::kLong)));
+}
+
 // Pictures of these stems, all in "train".
 static std::unique_ptr<Source> open_stems(const TinyDair& set, const std::vector<std::string>& stems) {
   std::string info, ids;
@@ -309,6 +330,7 @@ int main() {
       cmocka_unit_test(test_hidden_state_out_of_range_is_ignored),
       cmocka_unit_test(test_unknown_type),
       cmocka_unit_test(test_wrong_json),
+      cmocka_unit_test(test_numbers_in_labels),
       cmocka_unit_test(test_ids),
       cmocka_unit_test(test_places),
       cmocka_unit_test(test_absent_files),

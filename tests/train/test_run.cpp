@@ -182,6 +182,50 @@ static void test_full_disk_keeps_older_checkpoints(void**) {
   CHECK(run.session().digest() == whole_digest());
 }
 
+// A step whose line the log cannot take is an error, and nothing of it is lost.
+static void test_full_disk_of_the_log(void**) {
+  TemporaryFolder folder;
+  const std::string path = folder / "run";
+  const Config config = settings();
+  {
+    Run run(&config, path, RunMode::fresh, Log());
+    RunEvent event;
+    while (run.next(event) && event.kind != RunEvent::Kind::checkpoint) continue;
+    std::signal(SIGXFSZ, SIG_IGN);
+    rlimit before{};
+    getrlimit(RLIMIT_FSIZE, &before);
+    rlimit small = before;
+    small.rlim_cur = static_cast<rlim_t>(file_size(path + "/train.log")) + 30;
+    setrlimit(RLIMIT_FSIZE, &small);
+    CHECK_ERROR(MOE_ERR_IO, "train.log: cannot write", while (run.next(event)) continue);
+    setrlimit(RLIMIT_FSIZE, &before);
+  }
+  Run run(nullptr, path, RunMode::resume, Log());
+  drain(run);
+  CHECK(run.session().digest() == whole_digest());
+}
+
+static void test_another_thread_count_is_told(void**) {
+  TemporaryFolder folder;
+  const Config config = settings({{"train.max_steps", "1"}});
+  {
+    Run run(&config, folder / "run", RunMode::fresh, Log());
+    drain(run);
+  }
+  std::vector<std::string> warnings;
+  const auto reopen = [&] {
+    Run(&config, folder / "run", RunMode::resume, [&](int32_t level, const std::string& line) {
+      if (level == MOE_LOG_WARNING) warnings.push_back(line);
+    });
+  };
+  reopen();
+  CHECK(warnings.empty());
+  at::set_num_threads(1);
+  reopen();
+  at::set_num_threads(2);
+  CHECK(warnings.size() == 1 && warnings[0] == "the run had 2 threads, now 1: results will not be the same bits");
+}
+
 static void test_bad_data_gives_one_line(void**) {
   TemporaryFolder folder;
   Config config = settings({{"data.root", folder / "nowhere"}});
@@ -192,15 +236,104 @@ static void test_bad_data_gives_one_line(void**) {
   drain(run);
 }
 
-// A folder in the place of the log cannot be written, whoever asks.
+// A folder in the place of the log cannot be written, whoever asks. The lock says that a run was killed there.
 static void test_unwritable_log(void**) {
   TemporaryFolder folder;
   const Config config = settings({{"train.epochs", "1"}});
   make_directories(folder / "run/train.log");
-  CHECK_ERROR(MOE_ERR_IO, "train.log", Run(&config, folder / "run", RunMode::automatic, Log()));
+  write_file_atomic(folder / "run/.lock", "");
+  CHECK_ERROR(MOE_ERR_IO, "train.log: cannot open for appending",
+              Run(&config, folder / "run", RunMode::automatic, Log()));
   CHECK(rmdir((folder / "run/train.log").c_str()) == 0);
   Run run(&config, folder / "run", RunMode::automatic, Log());
   drain(run);
+}
+
+using Names = std::vector<std::string>;
+
+// A run would cut these logs and overwrite these checkpoints of somebody else, so it does not begin.
+static void test_files_of_others_are_left_alone(void**) {
+  const Config good = settings(), bad = settings({{"data.root", "nowhere"}});
+  for (const std::string name : {"train.log", "metrics.jsonl", "metrics.csv", "checkpoints/step-00000007.safetensors",
+                                 "checkpoints/best.safetensors"}) {
+    TemporaryFolder folder;
+    const std::string own = folder / "own";
+    make_directories(own + "/checkpoints");
+    write_file_atomic(join_path(own, name), "step,loss\n99,0.5\n");
+    const Names before = list_directory(own);
+    for (const Config* config : {&good, &bad}) {
+      CHECK_ERROR(
+          MOE_ERR_STATE,
+          own + ": expected an empty or new folder, or one with a run, got one without config.yml that holds " + name,
+          Run(config, own, RunMode::automatic, Log()));
+      CHECK(read_file(join_path(own, name)) == "step,loss\n99,0.5\n");
+      CHECK(list_directory(own) == before);
+    }
+  }
+}
+
+// A run that cannot begin takes away what it has made, and nothing else.
+static void test_a_failed_start_removes_its_own_files(void**) {
+  TemporaryFolder folder;
+  const Config bad = settings({{"data.root", "nowhere"}});
+  const auto start = [&](const std::string& path) {
+    CHECK_ERROR(MOE_ERR_NOT_FOUND, "nowhere", Run(&bad, path, RunMode::automatic, Log()));
+  };
+  start(folder / "new");
+  CHECK(!exists(folder / "new"));
+
+  make_directories(folder / "own/checkpoints");
+  write_file_atomic(folder / "own/notes.txt", "mine");
+  start(folder / "own");
+  CHECK((list_directory(folder / "own") == Names{"checkpoints", "notes.txt"}));
+
+  // Killed before its config.yml was written: the lock is there, and half a log.
+  make_directories(folder / "killed");
+  write_file_atomic(folder / "killed/.lock", "");
+  write_file_atomic(folder / "killed/metrics.csv", "step,lo");
+  start(folder / "killed");
+  CHECK((list_directory(folder / "killed") == Names{".lock", "metrics.csv"}));
+  const Config good = settings({{"train.max_steps", "1"}});
+  Run run(&good, folder / "killed", RunMode::automatic, Log());
+  drain(run);
+  CHECK(read_file(folder / "killed/metrics.csv").starts_with("step,epoch,loss"));
+}
+
+// A run that ends at a broken picture goes on once more of them are allowed.
+static void test_broken_pictures_may_be_allowed_later(void**) {
+  TemporaryFolder folder;
+  const std::string root = folder / "scenes", path = folder / "run";
+  CHECK(std::system(("cp -r '" + (*shared_data / "scenes") + "' '" + root + "'").c_str()) == 0);
+  for (const char* name : {"000003", "000004", "000005"}) {
+    CHECK(truncate((root + "/image/" + name + ".jpg").c_str(), 99) == 0);
+  }
+  const Config strict = settings({{"data.root", root}, {"train.epochs", "1"}});
+  CHECK_ERROR(MOE_ERR_DATA, "expected at most 0 broken samples an epoch, got ",
+              Run run(&strict, path, RunMode::fresh, Log());
+              drain(run));
+  const Config lenient = settings({{"data.root", root}, {"train.epochs", "1"}, {"data.max_broken", "5"}});
+  Run run(&lenient, path, RunMode::resume, Log());
+  CHECK(drain(run).at(RunEvent::Kind::done) == 1);
+}
+
+// Nothing is lost when the folder becomes read-only between two checkpoints, and a run cannot begin in such a folder.
+static void test_read_only_folder(void**) {
+  TemporaryFolder folder;
+  const Config config = settings();
+  {
+    const ReadOnly nobody_writes(folder.path());
+    CHECK_ERROR(MOE_ERR_IO, "run/checkpoints: cannot create the folder: Permission denied",
+                Run(&config, folder / "run", RunMode::fresh, Log()));
+  }
+  Run run(&config, folder / "run", RunMode::fresh, Log());
+  RunEvent event;
+  while (run.next(event) && event.kind != RunEvent::Kind::checkpoint) continue;
+  {
+    const ReadOnly nobody_writes(folder / "run/checkpoints");
+    CHECK_ERROR(MOE_ERR_IO, ".safetensors.tmp: cannot create: Permission denied", while (run.next(event)) continue);
+  }
+  drain(run);
+  CHECK(run.session().digest() == whole_digest());
 }
 
 static void test_early_stop_and_limits(void**) {
@@ -231,8 +364,14 @@ int main() {
                               cmocka_unit_test(test_folder_and_settings_are_guarded),
                               cmocka_unit_test(test_more_epochs_go_on),
                               cmocka_unit_test(test_full_disk_keeps_older_checkpoints),
+                              cmocka_unit_test(test_full_disk_of_the_log),
+                              cmocka_unit_test(test_another_thread_count_is_told),
                               cmocka_unit_test(test_bad_data_gives_one_line),
                               cmocka_unit_test(test_unwritable_log),
+                              cmocka_unit_test(test_files_of_others_are_left_alone),
+                              cmocka_unit_test(test_a_failed_start_removes_its_own_files),
+                              cmocka_unit_test(test_broken_pictures_may_be_allowed_later),
+                              cmocka_unit_test(test_read_only_folder),
                               cmocka_unit_test(test_early_stop_and_limits)};
   return cmocka_run_group_tests_name("run", tests, nullptr, nullptr);
 }

@@ -1,9 +1,10 @@
 // The safetensors package of Python reads our files, and we read its files. Skipped without the package (MOE_PYTHON).
 #include "support/test.h"
 
-#include <ATen/ATen.h>
+#include "support/tiny.h"
 
 #include "train/safetensors.h"
+#include "train/session.h"
 
 using namespace moe;
 
@@ -68,11 +69,43 @@ save_file(t, sys.argv[1] + "/theirs.safetensors", metadata={"format": "pt"})
   CHECK(file.find("e")->sizes() == at::IntArrayRef({0, 4}));
 }
 
+// A session's checkpoint through the package and back.
+static void test_python_reads_a_checkpoint(void**) {
+  TemporaryFolder folder;
+  Session session(tiny::config({{"ema.decay", "0.9"}}), Log());
+  session.feed(tiny::batch(1, {2, 3}));
+  session.step();
+  session.save(folder / "c.safetensors");
+  CHECK(runs(R"(
+import sys
+from safetensors import safe_open
+from safetensors.torch import save_file
+with safe_open(sys.argv[1] + "/c.safetensors", framework="pt") as f:
+    metadata = f.metadata()
+    tensors = {k: f.get_tensor(k) for k in f.keys()}
+assert metadata["format"] == "moe-checkpoint" and "task: rtdetr" in metadata["config"] and metadata["step"] == "1", metadata
+assert metadata["classes"].split("\n")[0] == "car", metadata["classes"]
+del metadata["checksum"]
+save_file(tensors, sys.argv[1] + "/again.safetensors", metadata=metadata)
+)",
+             folder.path()));
+  const std::string before = session.get("state.digest");
+  const SafetensorsFile ours = load_safetensors(folder / "c.safetensors"),
+                        theirs = load_safetensors(folder / "again.safetensors");
+  CHECK(ours.tensors.size() == theirs.tensors.size());
+  for (const auto& [name, tensor] : ours.tensors) CHECK(tensor.equal(*theirs.find(name)));
+  session.feed(tiny::batch(2, {2, 3}));
+  session.step();
+  session.load(folder / "again.safetensors");
+  CHECK(session.get("state.digest") == before);
+}
+
 int main() {
   if (!runs("import safetensors.torch", "")) {
     std::printf("skipped: %s has no package safetensors (set MOE_PYTHON)\n", python().c_str());
     return 77;
   }
-  const CMUnitTest tests[] = {cmocka_unit_test(test_python_reads_ours), cmocka_unit_test(test_we_read_python)};
+  const CMUnitTest tests[] = {cmocka_unit_test(test_python_reads_ours), cmocka_unit_test(test_we_read_python),
+                              cmocka_unit_test(test_python_reads_a_checkpoint)};
   return cmocka_run_group_tests(tests, nullptr, nullptr);
 }

@@ -5,11 +5,14 @@
 
 #include "base/files.h"
 #include "tensor/scope.h"
+#include "train/safetensors.h"
 #include "train/session.h"
 
 using namespace moe;
 
-static std::unique_ptr<Session> make(const std::vector<std::pair<std::string, std::string>>& overrides = {}) {
+using Settings = std::vector<std::pair<std::string, std::string>>;
+
+static std::unique_ptr<Session> make(const Settings& overrides = {}) {
   return std::make_unique<Session>(tiny::config(overrides), Log());
 }
 
@@ -42,6 +45,30 @@ static void test_loss_falls(void**) {
   CHECK(last < 0.7 * first);
 }
 
+static Settings with(Settings settings, const Settings& more) {
+  settings.insert(settings.end(), more.begin(), more.end());
+  return settings;
+}
+
+// No decay, no clipping.
+static Settings sgd(const std::string& momentum) {
+  return {{"optimizer.kind", "sgd"},
+          {"optimizer.momentum", momentum},
+          {"optimizer.weight_decay", "0"},
+          {"train.clip_norm", "0"}};
+}
+
+// SGD's momentum starts at zero, so after one step it is the gradient. fp64, all parameters in one row.
+static at::Tensor gradients_of_first_step(Session& session) {
+  TemporaryFolder folder;
+  session.save(folder / "c.safetensors");
+  std::vector<at::Tensor> all;
+  for (const auto& [name, tensor] : load_safetensors(folder / "c.safetensors").tensors) {
+    if (name.starts_with("optimizer.momentum.")) all.push_back(tensor.to(at::kDouble).flatten());
+  }
+  return at::cat(all);
+}
+
 static std::vector<Batch> pairs_of_images(const Batch& whole, int64_t images) {
   std::vector<Batch> parts;
   for (int64_t i = 0; i < images; i += 2) {
@@ -59,8 +86,8 @@ static std::vector<Batch> pairs_of_images(const Batch& whole, int64_t images) {
 
 // The same gradient from one batch of 8 and from four of 2 with unevenly spread boxes. BatchNorm is frozen, because it
 // sees micro-batches; denoising is off, because its groups depend on the micro-batch.
-static void check_accumulation(std::vector<std::pair<std::string, std::string>> settings) {
-  settings.insert(settings.end(), {{"train.freeze_norm", "true"}, {"model.denoising.queries", "0"}});
+static void check_accumulation(Settings settings) {
+  settings = with(with(settings, sgd("0.9")), {{"train.freeze_norm", "true"}, {"model.denoising.queries", "0"}});
   const Batch whole = tiny::batch(11, {5, 0, 1, 1, 0, 0, 7, 2});
   const auto one = make(settings), four = make(settings);
   const StepInfo a = train(*one, {whole}), b = train(*four, pairs_of_images(whole, 8));
@@ -68,6 +95,11 @@ static void check_accumulation(std::vector<std::pair<std::string, std::string>> 
   CHECK_NEAR(b.loss / a.loss, 1.0, 1e-6);
   CHECK_NEAR(b.grad_norm / a.grad_norm, 1.0, 1e-6);
   for (size_t i = 0; i < a.terms.size(); ++i) CHECK_NEAR(b.terms[i].second, a.terms[i].second, 1e-5);
+  const at::Tensor wanted = gradients_of_first_step(*one), got = gradients_of_first_step(*four);
+  const double error = (got - wanted).norm().item<double>() / wanted.norm().item<double>();
+  print_message("relative error of the gradient %g\n", error);
+  CHECK(error < 1e-6);
+  CHECK_NEAR(wanted.norm().item<double>() / a.grad_norm, 1.0, 1e-6);
 }
 
 static void test_accumulation_equals_large_batch(void**) {
@@ -75,18 +107,11 @@ static void test_accumulation_equals_large_batch(void**) {
   check_accumulation({{"model.experts.kind", "ffn"}, {"loss.balance", "1"}, {"loss.class_guided", "1"}});
 }
 
-static const std::vector<std::pair<std::string, std::string>> with_bias = {
+static const Settings with_bias = {
     {"model.experts.kind", "ffn"}, {"model.experts.score", "sigmoid"}, {"model.experts.bias_rate", "0.125"}};
 
 static at::Tensor router_bias(Session& session, int64_t layer) {
   return session.task().network().named_buffers()[text("decoder.decoder.layers.", layer, ".experts.router_bias")];
-}
-
-static std::vector<std::pair<std::string, std::string>> with(
-    std::vector<std::pair<std::string, std::string>> settings,
-    const std::vector<std::pair<std::string, std::string>>& more) {
-  settings.insert(settings.end(), more.begin(), more.end());
-  return settings;
 }
 
 // Balance without a loss: once a step, by the sign of what the step's whole window counted. A pass that asks for the
@@ -132,7 +157,7 @@ static void test_bias_is_part_of_the_transaction(void**) {
 
 // The pass ahead leaves BatchNorm's buffers and the statistics as they were.
 static void test_totals_leave_no_trace(void**) {
-  const std::vector<std::pair<std::string, std::string>> ffn = {{"model.experts.kind", "ffn"}, {"loss.balance", "0"}};
+  const Settings ffn = {{"model.experts.kind", "ffn"}, {"loss.balance", "0"}};
   const std::vector<Batch> window = {tiny::batch(1, {2, 3}), tiny::batch(2, {1, 1})};
   const auto plain = make(ffn), tiny_weight = make(with(ffn, {{"loss.balance", "1e-30"}}));
   train(*plain, window);
@@ -191,7 +216,8 @@ static void test_non_finite_loss_leaves_every_byte(void**) {
     first.fill_(std::numeric_limits<float>::infinity());
   }
   const std::string before = state_of(*session);
-  CHECK_ERROR(MOE_ERR_NUMERIC, "expected finite", train(*session, {tiny::batch(2, {2, 3})}));
+  CHECK_ERROR(MOE_ERR_NUMERIC, "loss term vfl: expected a finite value, got nan in micro-batch 1",
+              train(*session, {tiny::batch(2, {2, 3})}));
   CHECK(state_of(*session) == before);
   CHECK(session->queued() == 0);
   {
@@ -202,6 +228,39 @@ static void test_non_finite_loss_leaves_every_byte(void**) {
   train(*twin, {tiny::batch(1, {2, 3})});
   CHECK(train(*session, {tiny::batch(2, {2, 3})}).loss == train(*twin, {tiny::batch(2, {2, 3})}).loss);
   CHECK(state_of(*session) == state_of(*twin));
+}
+
+// The loss is finite, one gradient is not: the error names its parameter.
+static void test_non_finite_gradient_is_named(void**) {
+  const auto session = make({{"ema.decay", "0.9"}}), twin = make({{"ema.decay", "0.9"}});
+  for (Session* each : {session.get(), twin.get()}) train(*each, {tiny::batch(1, {2, 3})});
+  const std::string name = "encoder.input_proj.1.conv.weight", before = state_of(*session);
+  const at::Tensor parameter = weight(*session, name);
+  const unsigned hook = parameter.register_hook(
+      [](const at::Tensor& gradient) { return gradient * std::numeric_limits<float>::infinity(); });
+  CHECK_ERROR(MOE_ERR_NUMERIC, "gradient of \"" + name + "\": expected finite values",
+              train(*session, {tiny::batch(2, {2, 3})}));
+  CHECK(state_of(*session) == before);
+  parameter.remove_hook(hook);
+  for (Session* each : {session.get(), twin.get()}) train(*each, {tiny::batch(2, {2, 3})});
+  CHECK(state_of(*session) == state_of(*twin));
+}
+
+static at::Tensor all_weights(Session& session) {
+  std::vector<at::Tensor> all;
+  for (const auto& item : session.task().network().named_parameters(true)) {
+    all.push_back(item.value().detach().to(at::kDouble).flatten());
+  }
+  return at::cat(all);
+}
+
+// Plain SGD moves the weights by rate x clipped gradient, whose norm is the limit.
+static void test_gradients_are_clipped_to_the_norm(void**) {
+  const auto session = make(with(sgd("0"), {{"optimizer.lr", "100"}, {"train.clip_norm", "1e-3"}}));
+  const at::Tensor before = all_weights(*session);
+  const StepInfo info = train(*session, {tiny::batch(1, {2, 3})});
+  CHECK(info.grad_norm > 1);
+  CHECK_NEAR((all_weights(*session) - before).norm().item<double>() / (100 * 1e-3), 1.0, 1e-4);
 }
 
 static void test_stop_request_changes_nothing(void**) {
@@ -225,9 +284,26 @@ static void test_fp16_overflow_skips_the_step(void**) {
   CHECK(session->steps() == 1);
 }
 
+// The gradients are those of fp32 but for half precision, nothing is skipped, and the scale doubles every third step.
+static void test_fp16_trains(void**) {
+  const Batch batch = tiny::batch(1, {2, 3});
+  const auto session = make({{"train.amp", "fp16"}, {"scaler.initial", "256"}, {"scaler.growth_interval", "3"}});
+  const double exact = train(*make(), {batch}).grad_norm;
+  StepInfo info = train(*session, {batch});
+  const double first = info.loss;
+  print_message("gradient norm %g in fp16, %g in fp32\n", info.grad_norm, exact);
+  CHECK_NEAR(info.grad_norm / exact, 1.0, 0.02);
+  for (int i = 1; i < 10; ++i) {
+    info = train(*session, {batch});
+    CHECK(!info.skipped);
+  }
+  CHECK(info.loss < first);
+  CHECK(session->get("scaler.scale") == "2048");
+}
+
 static void test_checkpoint_restores_to_the_bit(void**) {
   TemporaryFolder folder;
-  const std::vector<std::pair<std::string, std::string>> settings = {{"ema.decay", "0.99"}, {"train.amp", "bf16"}};
+  const Settings settings = {{"ema.decay", "0.99"}, {"train.amp", "bf16"}};
   const auto a = make(settings);
   for (uint64_t i = 0; i < 3; ++i) train(*a, {tiny::batch(i, {2, 3})});
   a->save(folder / "c.safetensors");
@@ -262,6 +338,11 @@ static void test_wrong_checkpoints_change_nothing(void**) {
   const std::string before = state_of(*session);
   make({{"model.hidden", "64"}})->save(folder / "other.safetensors");
   CHECK_ERROR(MOE_ERR_DATA, "the checkpoint is of another model", session->load(folder / "other.safetensors"));
+  make({{"model.decoder.layers", "3"}, {"ema.decay", "0.9"}})->save(folder / "larger.safetensors");
+  CHECK_ERROR(MOE_ERR_DATA, "expected no tensor model.decoder.dec_bbox_head.2.layers.0.",
+              session->load(folder / "larger.safetensors"));
+  make({{"ema.decay", "0.9"}})->save(folder / "averaged.safetensors");
+  CHECK_ERROR(MOE_ERR_DATA, "expected no tensor ema.", session->load(folder / "averaged.safetensors"));
   session->save(folder / "own.safetensors");
   const std::string whole = read_file(folder / "own.safetensors");
   write_file_atomic(folder / "short.safetensors", whole.substr(0, whole.size() - 7));
@@ -279,10 +360,10 @@ static void test_wrong_checkpoints_change_nothing(void**) {
 static void test_pretrained_tensors_get_their_own_rate(void**) {
   TemporaryFolder folder;
   make({{"seed", "9"}})->save(folder / "old.safetensors");
-  const std::vector<std::pair<std::string, std::string>> settings = {{"model.pretrained", folder / "old.safetensors"},
-                                                                     {"model.experts.groups", "by_class"},
-                                                                     {"optimizer.groups.pretrained.lr", "1e-5"},
-                                                                     {"optimizer.groups.new.lr", "1e-4"}};
+  const Settings settings = {{"model.pretrained", folder / "old.safetensors"},
+                             {"model.experts.groups", "by_class"},
+                             {"optimizer.groups.pretrained.lr", "1e-5"},
+                             {"optimizer.groups.new.lr", "1e-4"}};
   const auto session = make(settings);
   CHECK(session->get("optimizer.groups.pretrained.lr") == "1e-05");
   CHECK(session->get("optimizer.groups.new.lr") == "1e-04");
@@ -302,7 +383,7 @@ static void test_pretrained_tensors_get_their_own_rate(void**) {
 
 // One feed-forward expert has the biases of the layer it stands for.
 static void test_biases_of_experts_do_not_decay(void**) {
-  const auto count = [](const std::vector<std::pair<std::string, std::string>>& settings) {
+  const auto count = [](const Settings& settings) {
     return std::stoll(make(settings)->get("optimizer.groups.default/no_decay.parameters"));
   };
   const int64_t dense = count({{"model.experts.kind", "none"}});
@@ -356,8 +437,11 @@ int main() {
                               cmocka_unit_test(test_totals_leave_no_trace),
                               cmocka_unit_test(test_bad_batches_are_refused_and_nothing_is_queued),
                               cmocka_unit_test(test_non_finite_loss_leaves_every_byte),
+                              cmocka_unit_test(test_non_finite_gradient_is_named),
+                              cmocka_unit_test(test_gradients_are_clipped_to_the_norm),
                               cmocka_unit_test(test_stop_request_changes_nothing),
                               cmocka_unit_test(test_fp16_overflow_skips_the_step),
+                              cmocka_unit_test(test_fp16_trains),
                               cmocka_unit_test(test_checkpoint_restores_to_the_bit),
                               cmocka_unit_test(test_every_step_casts_the_new_weights),
                               cmocka_unit_test(test_wrong_checkpoints_change_nothing),

@@ -1,1 +1,2 @@
-moe_test(test_rtdetr unit TORCH SOURCES ${CMAKE_CURRENT_LIST_DIR}/test_rtdetr.cpp LINK moe_models)
+moe_test(test_rtdetr unit TORCH SOURCES ${CMAKE_CURRENT_LIST_DIR}/test_rtdetr.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/../support/fail_alloc.cpp LINK moe_models)

@@ -93,10 +93,18 @@ static void places_that_cannot_be_written_say_so(void**) {
 }
 
 static void a_read_only_folder_refuses(void**) {
-  if (::geteuid() == 0) return;  // root may write everywhere
   TemporaryFolder folder;
-  ::chmod(folder.path().c_str(), 0500);
-  CHECK_ERROR(MOE_ERR_IO, "Permission denied", write_file_atomic(folder / "a", "x"));
+  write_file_atomic(folder / "old", "x");
+  {
+    const ReadOnly nobody_writes(folder.path());
+    CHECK_ERROR(MOE_ERR_IO, folder / "a.tmp" + ": cannot create: Permission denied",
+                write_file_atomic(folder / "a", "x"));
+    CHECK_ERROR(MOE_ERR_IO, "log: cannot open for appending: Permission denied", AppendFile(folder / "log"));
+    CHECK_ERROR(MOE_ERR_IO, "sub: cannot create the folder: Permission denied", make_directories(folder / "sub"));
+    CHECK_ERROR(MOE_ERR_IO, "old: cannot remove: Permission denied", remove_file(folder / "old"));
+    CHECK(read_file(folder / "old") == "x");
+  }
+  CHECK((list_directory(folder.path()) == Texts{"old"}));
 }
 
 static void missing_files_are_named(void**) {

@@ -6,6 +6,7 @@
 #include "models/rtdetr/summary.h"
 #include "nn/boxes.h"
 #include "rtdetr_golden.h"
+#include "support/fail_alloc.h"
 #include "tensor/scope.h"
 
 using namespace moe::rtdetr;
@@ -85,8 +86,9 @@ static void test_golden_forward(void**) {
   for (int64_t i = 0; i < 4; ++i) CHECK_NEAR(best.boxes[0][i].item<double>(), box[i], 1e-6);
 }
 
+// `allocations`: where not NULL, gets the number of tensors that the backward pass allocates.
 static std::map<std::string, double> run_losses(Network& network, const Options& options, const at::Tensor& images,
-                                                const Targets& targets) {
+                                                const Targets& targets, int64_t* allocations = nullptr) {
   moe::ForwardContext context;
   context.normalizers = count_boxes(options, targets.labels);
   context.window_samples = static_cast<double>(images.size(0));
@@ -98,7 +100,9 @@ static std::map<std::string, double> run_losses(Network& network, const Options&
     total = total + term.value;
   }
   values["total"] = total.item<double>();
+  if (allocations) fail_alloc::start(fail_alloc::tensors);
   total.backward();
+  if (allocations) *allocations = fail_alloc::stop();
   return values;
 }
 
@@ -244,6 +248,33 @@ static void test_checkpointing_changes_nothing(void**) {
   for (const auto& [name, norm] : norms[0]) CHECK(norms[1].at(name) == norm);
 }
 
+static int64_t backward_allocations(bool backbone, bool encoder, bool decoder) {
+  Options options = small_options();
+  options.backbone.checkpoint = backbone;
+  options.encoder.checkpoint = encoder;
+  options.decoder.checkpoint = decoder;
+  Network network(options);
+  network.train();
+  int64_t count = 0;
+  run_losses(network, options, hash_fill::uniform("images", {2, 3, 64, 96}).to(at::kFloat), two_objects(), &count);
+  return count;
+}
+
+// Blocks that are run again allocate again.
+static void test_checkpointing_runs_blocks_again(void**) {
+  const double plain = static_cast<double>(backward_allocations(false, false, false));
+  const auto more = [&](bool backbone, bool encoder, bool decoder) {
+    return static_cast<double>(backward_allocations(backbone, encoder, decoder)) / plain;
+  };
+  const double parts[] = {more(true, false, false), more(false, true, false), more(false, false, true)};
+  const double all = more(true, true, true);
+  print_message("allocations of the backward pass: backbone x%.3f, encoder x%.3f, decoder x%.3f, all x%.3f\n", parts[0],
+                parts[1], parts[2], all);
+  for (const double part : parts) CHECK(part > 1.03);
+  CHECK(all > 1.2);
+  CHECK_NEAR(all - 1, parts[0] + parts[1] + parts[2] - 3, 0.02);
+}
+
 static void test_original_pixels(void**) {
   Detections found;
   found.boxes = at::tensor({0.5, 0.5, 0.5, 0.25, 0.5, 0.5, 1.0, 1.0}, at::kFloat).view({2, 4});
@@ -288,6 +319,7 @@ int main() {
       cmocka_unit_test(test_ties_take_the_lower_cell),
       cmocka_unit_test(test_autocast_learns),
       cmocka_unit_test(test_checkpointing_changes_nothing),
+      cmocka_unit_test(test_checkpointing_runs_blocks_again),
       cmocka_unit_test(test_original_pixels),
       cmocka_unit_test(test_costs),
   };

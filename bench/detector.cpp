@@ -3,18 +3,17 @@
 // kept, fp32 products by oneDNN). Random pictures with ten boxes each.
 #include <memory>
 
-#include "base/rng.h"
 #include "base/text.h"
 #include "c_api.h"
 #include "peer.h"
+#include "pictures.h"
 #include "turns.h"
 
 namespace {
 
 using bench::check;
-using bench::view;
 
-constexpr int64_t classes = 80, boxes_each = 10;
+constexpr int64_t classes = 80;
 
 struct Case {
   const char* type;  // of torch.autocast: fp32 is none
@@ -32,41 +31,9 @@ std::string settings(const Case& one) {
                    "optimizer: {kind: adamw, lr: 1e-4, weight_decay: 1e-4}\n");
 }
 
-std::vector<float> uniform(const char* name, int64_t count) {
-  moe::Rng rng(1, name);
-  std::vector<float> out(static_cast<size_t>(count));
-  for (float& value : out) value = static_cast<float>(rng.uniform());
-  return out;
-}
-
-moe_batch* make_batch(const Case& one) {
-  const int64_t count = one.images * boxes_each, image_shape[] = {one.images, 3, one.side, one.side};
-  const int64_t box_shape[] = {count, 4}, offset_shape = one.images + 1;
-  const std::vector<float> pixels = uniform("pixels", one.images * 3 * one.side * one.side);
-  std::vector<float> boxes = uniform("boxes", count * 4);
-  std::vector<int64_t> labels, offsets = {0};
-  moe::Rng rng(1, "labels");
-  for (int64_t i = 0; i < count; ++i) {
-    labels.push_back(rng.below(classes));
-    for (int64_t k = 4 * i; k < 4 * i + 2; ++k) {
-      boxes[k + 2] = 0.25F * boxes[k + 2] + 0.02F;
-      boxes[k] = boxes[k + 2] / 2 + boxes[k] * (1 - boxes[k + 2]);
-    }
-  }
-  for (int64_t i = 1; i <= one.images; ++i) offsets.push_back(i * boxes_each);
-  moe_batch* batch = nullptr;
-  check(moe_batch_create(&batch));
-  const auto set = [&](const char* name, const moe_tensor_view& values) { check(moe_batch_set(batch, name, &values)); };
-  set("images", view(MOE_F32, pixels.data(), image_shape, 4));
-  set("boxes", view(MOE_F32, boxes.data(), box_shape, 2));
-  set("labels", view(MOE_I64, labels.data(), &count, 1));
-  set("offsets", view(MOE_I64, offsets.data(), &offset_shape, 1));
-  return batch;
-}
-
 bench::Rival ours(const Case& one) {
   const std::shared_ptr<moe_session> session(bench::create_session(settings(one)), moe_session_free);
-  const std::shared_ptr<moe_batch> batch(make_batch(one), moe_batch_free);
+  const auto batch = bench::random_pictures({one.images, one.side, one.side, classes});
   return bench::resident_rival("moe", [=] {
     check(moe_session_feed(session.get(), batch.get()));
     check(moe_session_step(session.get(), nullptr));

@@ -1,6 +1,6 @@
 // The mixture layer with FFN experts, router included, forward and backward: against its dense twin (one FFN of the
-// same active work with the same products), the same twin of torch's own layers, and sorted rows with at::_grouped_mm.
-// And its growth with the number of tokens and of experts.
+// same active work with the same products), the same twin of torch's own layers, sorted rows with at::_grouped_mm, and
+// transformers' Mixtral block. And its growth with the number of tokens and of experts.
 #include <torch/torch.h>
 
 #include <memory>
@@ -110,18 +110,24 @@ struct GroupedMm : Mixture {
     const at::Tensor flat = routing.experts.flatten(), order = flat.argsort(/*stable=*/true, 0, false);
     const at::Tensor ends = at::bincount(flat, {}, sizes.experts).cumsum(0).to(at::kInt);
     const at::Tensor tokens = order.div(sizes.top_k, "floor");
-    const at::Tensor h = at::gelu(at::_grouped_mm(x.index_select(0, tokens), w1.transpose(1, 2), ends));
-    const at::Tensor y = at::_grouped_mm(h, w2.transpose(1, 2), ends);
+    const at::Tensor h = at::_grouped_mm(x.index_select(0, tokens), w1.transpose(1, 2), ends);
+    const at::Tensor y = at::_grouped_mm(activated(h), w2.transpose(1, 2), ends);
     const at::Tensor gates = routing.gates.flatten().index_select(0, order).to(y.scalar_type());
     return at::zeros_like(x).index_add(0, tokens, y * gates.unsqueeze(1));
   }
+  at::Tensor activated(const at::Tensor& h) const {
+    if (!sizes.gated) return at::gelu(h);
+    const std::vector<at::Tensor> halves = h.chunk(2, 1);
+    return at::silu(halves[0]) * halves[1];
+  }
 };
 
+// `times` calls in one, for work equal to that of another size.
 template <typename Layer>
-bench::Rival rival(const char* name, const Sizes& s) {
+bench::Rival rival(const std::string& name, const Sizes& s, bench::Goal goal = {}, int64_t times = 1) {
   const auto inputs = std::make_shared<Inputs>(s);
   const auto layer = std::make_shared<Layer>(s);
-  const auto call = [=] {
+  const auto step = [=] {
     const at::Tensor x = inputs->next();
     {
       const moe::AutocastScope scope(s.autocast ? std::optional(at::kBFloat16) : std::nullopt);
@@ -130,33 +136,38 @@ bench::Rival rival(const char* name, const Sizes& s) {
     x.mutable_grad().reset();
     for (const at::Tensor& parameter : layer->parameters()) parameter.mutable_grad().reset();
   };
-  return {name, call, s.gflop()};
+  const auto call = [=] {
+    for (int64_t i = 0; i < times; ++i) step();
+  };
+  return {.name = name, .call = call, .gflop = s.gflop() * static_cast<double>(times), .goal = goal};
 }
 
-void add_twins(const char* name, const Sizes& s) {
-  std::vector<bench::Rival> rivals = {rival<Mixture>("moe", s), rival<Dense>("dense", s),
+// at_most: of the dense twin's time; of its memory a quarter more.
+void add_twins(const char* name, const Sizes& s, double at_most) {
+  constexpr double memory = 1.25;
+  std::vector<bench::Rival> rivals = {rival<Mixture>("moe", s), rival<Dense>("dense", s, {at_most, memory}),
                                       rival<TorchDense>("torch_dense", s)};
-  if (!s.autocast) rivals.push_back(rival<GroupedMm>("grouped_mm", s));  // autocast leaves it in float32
+  if (!s.autocast) rivals.push_back(rival<GroupedMm>("grouped_mm", s, {1.0}));  // autocast leaves it in float32
   bench::add_turns(moe::text("twin/", name, "/rows=", s.tokens * s.top_k / s.experts, "/F=", s.hidden, "/k=", s.top_k),
                    std::move(rivals));
 }
 
 // transformers' Mixtral block, each of its expert implementations with malloc as it is and with memory kept.
 std::vector<bench::Rival> beside_peers(int64_t tokens, at::ScalarType type) {
-  std::vector<bench::Rival> rivals = {rival<Mixture>("moe", {tokens, 8, 2, 4 * dim, type, false, true})};
+  const Sizes s = {tokens, 8, 2, 4 * dim, type, false, true};
+  const bench::Goal goal = {type == at::kFloat ? 0.50 : 0.75};  // of every one of them: of the best
+  std::vector<bench::Rival> rivals = {rival<Mixture>("moe", s), rival<GroupedMm>("at_grouped_mm", s, {1.0})};
   for (const char* implementation : {"eager", "grouped_mm"}) {
     for (const bool kept : {false, true}) {
       const std::vector<std::string> arguments = {"--implementation",     implementation, "--tokens",
                                                   std::to_string(tokens), "--dtype",      type_name(type)};
-      auto peer = bench::peer_rival(moe::text(implementation, kept ? "_kept" : ""), "moe_block.py", arguments, kept);
-      if (peer) rivals.push_back(std::move(*peer));
+      bench::add_peer(rivals, moe::text(implementation, kept ? "_kept" : ""), "moe_block.py", arguments, kept, goal);
     }
   }
   return rivals;
 }
 
 void add_peers() {
-  if (bench::peer_python().empty()) return;
   for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
     for (const int64_t tokens : {600, 2400, 9600}) {
       bench::add_turns(moe::text("mixtral/", type_name(type), "/T=", tokens),
@@ -165,27 +176,41 @@ void add_peers() {
   }
 }
 
+// The same number of tokens at once and in smaller calls: equal times are growth in proportion. And with E experts at
+// 300 rows each against 8 experts in E / 8 calls: equal times are a cost that does not depend on E.
 void add_growth() {
-  std::vector<bench::Rival> by_tokens, by_experts;
-  for (const int64_t tokens : {1024, 8192, 65536}) {
-    by_tokens.push_back(rival<Mixture>(moe::text("T", tokens).c_str(), {tokens, 8, 2, 512, at::kFloat}));
-  }
-  for (const int64_t experts : {8, 16, 32, 64}) {
-    by_experts.push_back(rival<Mixture>(moe::text("E", experts).c_str(), {150 * experts, experts, 2, 512, at::kFloat}));
-  }
-  bench::add_turns("growth/tokens", std::move(by_tokens));
-  bench::add_turns("growth/experts/rows=300", std::move(by_experts));
+  constexpr int64_t most_tokens = 65536, most_experts = 64, rows = 300;
+  constexpr int rounds = 9;
+  const bench::Goal goal = {1.10};
+  const auto by_tokens = [=] {
+    std::vector<bench::Rival> rivals;
+    for (const int64_t tokens : {most_tokens, int64_t{8192}, int64_t{1024}}) {
+      rivals.push_back(
+          rival<Mixture>(moe::text("T", tokens), {tokens, 8, 2, 512, at::kFloat}, goal, most_tokens / tokens));
+    }
+    return rivals;
+  };
+  const auto by_experts = [=] {
+    std::vector<bench::Rival> rivals;
+    for (const int64_t experts : {most_experts, int64_t{32}, int64_t{16}, int64_t{8}}) {
+      rivals.push_back(rival<Mixture>(moe::text("E", experts), {experts * rows / 2, experts, 2, 512, at::kFloat}, goal,
+                                      most_experts / experts));
+    }
+    return rivals;
+  };
+  bench::add_turns("growth/tokens", by_tokens, rounds);
+  bench::add_turns("growth/experts/rows=300", by_experts, rounds);
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  add_twins("fp32", {1200, 8, 2, 4 * dim, at::kFloat});
-  add_twins("fp32", {600, 8, 4, 2 * dim, at::kFloat});
-  add_twins("fp32", {300, 8, 2, 4 * dim, at::kFloat});
-  add_twins("fp32", {4800, 8, 2, 4 * dim, at::kFloat});
-  add_twins("bf16", {1200, 8, 2, 4 * dim, at::kBFloat16});
-  add_twins("autocast", {1200, 8, 2, 4 * dim, at::kFloat, true});
+  add_twins("fp32", {1200, 8, 2, 4 * dim, at::kFloat}, 1.00);
+  add_twins("fp32", {4800, 8, 2, 4 * dim, at::kFloat}, 1.00);
+  add_twins("fp32", {600, 8, 4, 2 * dim, at::kFloat}, 1.15);
+  add_twins("fp32", {300, 8, 2, 4 * dim, at::kFloat}, 1.35);
+  add_twins("bf16", {1200, 8, 2, 4 * dim, at::kBFloat16}, 1.20);
+  add_twins("autocast", {1200, 8, 2, 4 * dim, at::kFloat, true}, 1.20);
   add_peers();
   add_growth();
   const moe::KeepMemory keep;  // as a session does

@@ -1,7 +1,7 @@
 """Reads what a benchmark wrote, prints it as a table and writes it as a list: python3 bench/table.py IN.json OUT.json.
 One row a peer: {"name", "ours_ms", "peer", "peer_ms", "ratio", "goal", "runs"}, ours being the first rival of a case. ratio: the
-median over the rounds of ours / peer, below 1 where libmoe is faster; goal: the most it may be. Where they are known also
-"ours_gflops" and "peer_gflops", "ours_mb" and "peer_mb" (peak memory), "memory_ratio" and "memory_goal"."""
+median over the rounds of ours / peer, below 1 where libmoe is faster; goal: the most it may be; "spread": the quartiles of the
+ratio. Where they are known also "ours_gflops" and "peer_gflops", "ours_mb" and "peer_mb" (peak memory), "memory_ratio" and "memory_goal"."""
 import json
 import sys
 
@@ -16,7 +16,7 @@ def rows(case):
     rivals = [key[:-3] for key in case if key.endswith("_ms")]
     ours = next((rival for rival in rivals if rival + "_x" not in case), None)
     row = {"name": case["name"].split("/iterations:")[0], "ours_ms": case.get(f"{ours}_ms")}
-    row |= {"peer": None, "peer_ms": None, "ratio": None, "goal": None, "runs": case["iterations"]}
+    row |= {"peer": None, "peer_ms": None, "ratio": None, "spread": None, "goal": None, "runs": case["iterations"]}
     if ours is None:  # a loop of Google Benchmark's own
         yield row | {"ours_ms": case["real_time"] * MILLISECONDS[case["time_unit"]]}
         return
@@ -24,6 +24,7 @@ def rows(case):
     peers = [rival for rival in rivals if rival != ours]
     for peer in peers:
         beside = {"peer": peer, "peer_ms": case[peer + "_ms"], "ratio": case[peer + "_x"], "goal": case.get(peer + "_goal")}
+        beside |= {"spread": [case[peer + "_low"], case[peer + "_high"]]}
         beside |= {"peer_gflops": case.get(peer + "_gflops"), "peer_mb": memory(case, peer)}
         if beside["peer_mb"] and row["ours_mb"]:
             beside |= {"memory_ratio": row["ours_mb"] / beside["peer_mb"], "memory_goal": case.get(peer + "_rss_goal")}
@@ -36,6 +37,10 @@ def number(row, key, form):
     return "" if row.get(key) is None else form.format(row[key])
 
 
+def spread(row):
+    return "" if row["spread"] is None else "{:.2f}-{:.2f}".format(*row["spread"])
+
+
 def goal(row, key, aim):
     if row.get(aim) is None:
         return ""
@@ -45,7 +50,7 @@ def goal(row, key, aim):
 def line(row, named):
     return (
         f"{row['name'] if named else '':44} {number(row, 'ours_ms', '{:.3f}') if named else '':>10} {row['peer'] or '':18} "
-        f"{number(row, 'peer_ms', '{:.3f}'):>10} {number(row, 'ratio', '{:.3f}'):>6} {goal(row, 'ratio', 'goal'):>11} "
+        f"{number(row, 'peer_ms', '{:.3f}'):>10} {number(row, 'ratio', '{:.3f}'):>6} {spread(row):>9} {goal(row, 'ratio', 'goal'):>11} "
         f"{number(row, 'ours_gflops', '{:.0f}'):>6} {number(row, 'peer_gflops', '{:.0f}'):>6} "
         f"{number(row, 'ours_mb', '{:.1f}'):>8} {number(row, 'peer_mb', '{:.1f}'):>8} "
         f"{number(row, 'memory_ratio', '{:.3f}'):>6} {goal(row, 'memory_ratio', 'memory_goal'):>11}"
@@ -58,7 +63,7 @@ def main(source, target):
     context = report["context"]
     print(f"{context.get('threads', '?')} threads; matrix products: {context.get('gemm', '?')}")
     print(
-        f"{'case':44} {'ours ms':>10} {'peer':18} {'its ms':>10} {'ratio':>6} {'goal':>11} {'GF/s':>6} {'its':>6} "
+        f"{'case':44} {'ours ms':>10} {'peer':18} {'its ms':>10} {'ratio':>6} {'spread':>9} {'goal':>11} {'GF/s':>6} {'its':>6} "
         f"{'peak MB':>8} {'its':>8} {'ratio':>6} {'goal':>11}"
     )
     table = [row for case in report["benchmarks"] for row in rows(case)]

@@ -14,11 +14,16 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-double median(std::vector<double> values) {
+// The value that a share of them lies below: 0.5 is the median.
+double quantile(std::vector<double> values, double share) {
   if (values.empty()) return 0;
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
+  const auto place = values.begin() + static_cast<std::ptrdiff_t>(share * static_cast<double>(values.size()));
+  std::nth_element(values.begin(), place, values.end());
+  return *place;
+}
+
+double median(const std::vector<double>& values) {
+  return quantile(values, 0.5);
 }
 
 Measured measure(const Rival& rival, int64_t repeats) {
@@ -70,7 +75,11 @@ void report(benchmark::State& state, const Rounds& rounds) {
     if (rounds.resident_mb[i] > 0) state.counters[rival.name + "_rss_mb"] = rounds.resident_mb[i];
     if (rival.goal.time > 0) state.counters[rival.name + "_goal"] = rival.goal.time;
     if (rival.goal.memory > 0) state.counters[rival.name + "_rss_goal"] = rival.goal.memory;
-    if (i > 0) state.counters[rival.name + "_x"] = median(rounds.ratios[i]);
+    if (i > 0) {
+      state.counters[rival.name + "_x"] = median(rounds.ratios[i]);
+      state.counters[rival.name + "_low"] = quantile(rounds.ratios[i], 0.25);
+      state.counters[rival.name + "_high"] = quantile(rounds.ratios[i], 0.75);
+    }
     if (rival.gflop > 0) state.counters[rival.name + "_gflops"] = rival.gflop / time;
   }
 }

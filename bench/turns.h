@@ -34,9 +34,9 @@ Rival resident_rival(const std::string& name, std::function<void()> call);
 
 // A benchmark of rivals; its time is that of the first. Counters: NAME_ms, the median time of one call; NAME_gflops,
 // the rate at that time; NAME_x, for all but the first, the median over the rounds of the first's time divided by this
-// one's (below 1: the first is faster); NAME_peak_mb, see peak_memory.h, or NAME_rss_mb, the most
-// resident memory of its process; NAME_goal and NAME_rss_goal. Calls shorter than a turn of 2 ms run several times in
-// it.
+// one's (below 1: the first is faster), and NAME_low and NAME_high, the quartiles of it; NAME_peak_mb, see
+// peak_memory.h, or NAME_rss_mb, the most resident memory of its process; NAME_goal and NAME_rss_goal. Calls shorter
+// than a turn of 2 ms run several times in it.
 void add_turns(const std::string& name, std::vector<Rival> rivals);
 // The same with rivals that are made when the benchmark runs and gone after it: other processes, much memory.
 void add_turns(const std::string& name, std::function<std::vector<Rival>()> make, int rounds = 25);

@@ -153,7 +153,7 @@ check_configs() {
   for file in "$source"/configs/*/*.yml; do
     case $file in */base/*) continue ;; esac
     expect 0 "$moe" config "$file"
-    prints '^task: (rtdetr|diffusion)$' "config $file"
+    prints '^task: (rtdetr|diffusion|classifier)$' "config $file"
     count=$((count + 1))
   done
   [ "$count" -ge 12 ] || wrong "expected at least 12 settings files below configs, got $count"

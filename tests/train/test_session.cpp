@@ -206,31 +206,39 @@ static std::string state_of(Session& session) {
 }
 
 static void test_non_finite_loss_leaves_every_byte(void**) {
-  const auto session = make({{"ema.decay", "0.9"}});
+  const auto session = make({{"ema.decay", "0.9"}, {"model.experts.kind", "none"}});
   train(*session, {tiny::batch(1, {2, 3})});
-  const std::string first_name = session->task().network().named_parameters(true)[0].key();
-  at::Tensor first = weight(*session, first_name);
-  const at::Tensor good = first.detach().clone();
+  at::Tensor scores = weight(*session, "decoder.dec_score_head.1.weight");
+  const at::Tensor good = scores.detach().clone();
   {
     at::NoGradGuard no_grad;
-    first.fill_(std::numeric_limits<float>::infinity());
+    scores.fill_(std::numeric_limits<float>::infinity());
   }
   const std::string before = state_of(*session);
-  CHECK_ERROR(MOE_ERR_NUMERIC, "loss term vfl: expected a finite value, got nan in micro-batch 1",
+  CHECK_ERROR(MOE_ERR_NUMERIC, "decoder layer 1: expected finite logits and boxes",
               train(*session, {tiny::batch(2, {2, 3})}));
   CHECK(state_of(*session) == before);
   CHECK(session->queued() == 0);
   {
     at::NoGradGuard no_grad;
-    first.copy_(good);
+    scores.copy_(good);
   }
-  const auto twin = make({{"ema.decay", "0.9"}});
+  const auto twin = make({{"ema.decay", "0.9"}, {"model.experts.kind", "none"}});
   train(*twin, {tiny::batch(1, {2, 3})});
   CHECK(train(*session, {tiny::batch(2, {2, 3})}).loss == train(*twin, {tiny::batch(2, {2, 3})}).loss);
   CHECK(state_of(*session) == state_of(*twin));
 }
 
 // The loss is finite, one gradient is not: the error names its parameter.
+static void test_non_finite_loss_is_named(void**) {
+  const auto session = make({{"loss.giou", "1e39"}, {"train.amp", "off"}});
+  const std::string before = state_of(*session);
+  session->feed(tiny::batch(1, {2, 3}));
+  session->feed(tiny::batch(2, {9, 9}));
+  CHECK_ERROR(MOE_ERR_NUMERIC, "loss term giou: expected a finite value, got inf in micro-batch", session->step());
+  CHECK(state_of(*session) == before && session->queued() == 0);
+}
+
 static void test_non_finite_gradient_is_named(void**) {
   const auto session = make({{"ema.decay", "0.9"}}), twin = make({{"ema.decay", "0.9"}});
   for (Session* each : {session.get(), twin.get()}) train(*each, {tiny::batch(1, {2, 3})});
@@ -339,7 +347,7 @@ static void test_wrong_checkpoints_change_nothing(void**) {
   make({{"model.hidden", "64"}})->save(folder / "other.safetensors");
   CHECK_ERROR(MOE_ERR_DATA, "the checkpoint is of another model", session->load(folder / "other.safetensors"));
   make({{"model.decoder.layers", "3"}, {"ema.decay", "0.9"}})->save(folder / "larger.safetensors");
-  CHECK_ERROR(MOE_ERR_DATA, "expected no tensor model.decoder.dec_bbox_head.2.layers.0.",
+  CHECK_ERROR(MOE_ERR_DATA, "dec_bbox_head.2.layers.0.bias: the checkpoint is of another model",
               session->load(folder / "larger.safetensors"));
   make({{"ema.decay", "0.9"}})->save(folder / "averaged.safetensors");
   CHECK_ERROR(MOE_ERR_DATA, "expected no tensor ema.", session->load(folder / "averaged.safetensors"));
@@ -437,6 +445,7 @@ int main() {
                               cmocka_unit_test(test_totals_leave_no_trace),
                               cmocka_unit_test(test_bad_batches_are_refused_and_nothing_is_queued),
                               cmocka_unit_test(test_non_finite_loss_leaves_every_byte),
+                              cmocka_unit_test(test_non_finite_loss_is_named),
                               cmocka_unit_test(test_non_finite_gradient_is_named),
                               cmocka_unit_test(test_gradients_are_clipped_to_the_norm),
                               cmocka_unit_test(test_stop_request_changes_nothing),

@@ -374,9 +374,9 @@ static void test_dense_twin(void**) {
                            {"model.hidden", "128"},          {"model.decoder.ffn", "512"},
                            {"model.encoder.ffn", "512"},     {"model.decoder.layers", "3"},
                            {"model.backbone.width", "0.5"},  {"data.size", "[320, 320]"}};
-      const PartCost experts = costs(options_with(settings));
+      const moe::PartCost experts = costs(options_with(settings));
       settings.emplace_back("model.experts.kind", "dense_twin");
-      const PartCost twin = costs(options_with(settings));
+      const moe::PartCost twin = costs(options_with(settings));
       const double ratio = static_cast<double>(twin.multiply_adds) / static_cast<double>(experts.multiply_adds);
       print_message("%s, %s shared layers: the twin costs x%.4f\n", groups, shared, ratio);
       CHECK(std::abs(ratio - 1) < 0.01 && twin.parameters < experts.parameters);

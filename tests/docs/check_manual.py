@@ -59,7 +59,7 @@ def declared(header):
 def main():
     doxyfile, header = Path(sys.argv[1]), Path(sys.argv[2]).resolve()
     if shutil.which("doxygen") is None:
-        print("SKIPPED: the reference manual was NOT checked, no doxygen here; scripts/setup --docs installs it")
+        print("SKIPPED: the reference manual was NOT checked, no doxygen here; scripts/setup installs it")
         return 77
     failures = []
     with tempfile.TemporaryDirectory(prefix="moe-manual-") as folder:

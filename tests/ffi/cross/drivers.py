@@ -36,6 +36,10 @@ class Tree:
                               PYTHONPATH=str(self.source / "examples/python"))
         self.variables.setdefault("OMP_NUM_THREADS", "1")
         self.variables.setdefault("GOMP_SPINCOUNT", "20000")  # waiting threads soon let go of their core
+        for folder in (Path.home() / ".cargo/bin", Path("/usr/local/go/bin")):  # as tests/ffi/rust and tests/ffi/go look
+            if str(folder) not in os.environ["PATH"].split(":"):
+                os.environ["PATH"] += f":{folder}"
+        self.variables["PATH"] = os.environ["PATH"]
         for name, value in {"LD_LIBRARY_PATH": lib, "PKG_CONFIG_PATH": lib / "pkgconfig"}.items():
             self.variables[name] = ":".join(filter(None, [str(value), os.environ.get(name)]))
 

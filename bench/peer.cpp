@@ -54,7 +54,6 @@ class Peer {
                                   bool keep_memory, const std::array<int, 2>& in, const std::array<int, 2>& out) {
     dup2(in[0], STDIN_FILENO);
     dup2(out[1], STDOUT_FILENO);
-    for (const int descriptor : {in[0], in[1], out[0], out[1]}) close(descriptor);
     setenv("OMP_NUM_THREADS", std::to_string(at::get_num_threads()).c_str(), 1);
     if (keep_memory) {
       setenv("MALLOC_MMAP_MAX_", "0", 1);

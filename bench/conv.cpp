@@ -13,10 +13,10 @@
 
 namespace {
 
-constexpr int64_t samples = 8, experts = 8, top_k = 2, kernel = 3;
+constexpr int64_t top_k = 2, kernel = 3;
 
 struct Sizes {
-  int64_t channels, side;
+  int64_t samples, channels, side, experts;
 
   double gflop() const { return 6e-9 * static_cast<double>(samples * top_k * channels * channels * 9 * side * side); }
 };
@@ -33,18 +33,20 @@ struct Inputs {
   moe::ConvExpertsOptions options;
 
   Inputs(const Sizes& s, Kind kind)
-      : x(values("x", {samples, s.channels, s.side, s.side}, 1).contiguous(at::MemoryFormat::ChannelsLast)),
+      : x(values("x", {s.samples, s.channels, s.side, s.side}, 1).contiguous(at::MemoryFormat::ChannelsLast)),
         dy(values("dy", x.sizes(), 1).contiguous(at::MemoryFormat::ChannelsLast)),
-        chosen(
-            at::stack({at::arange(samples).remainder(experts), (at::arange(samples) * 3 + 1).remainder(experts)}, 1)),
-        gates(values("g", {samples, top_k}, 0.2) + 0.5) {
+        chosen(at::stack(
+            {at::arange(s.samples).remainder(s.experts), (at::arange(s.samples) * 3 + 1).remainder(s.experts)}, 1)),
+        gates(values("g", {s.samples, top_k}, 0.2) + 0.5) {
     const int64_t size = kind == Kind::separable ? 1 : kernel;
-    stage.weight = moe::channels_last_kernels(values("w", {experts, s.channels, s.channels, size, size}, 0.05));
-    if (kind == Kind::separable) stage.depthwise = values("d", {experts, s.channels, 1, kernel, kernel}, 0.3);
-    if (kind == Kind::dilated) options.dilation = {1, 2, 4, 1, 2, 4, 1, 2};
+    stage.weight = moe::channels_last_kernels(values("w", {s.experts, s.channels, s.channels, size, size}, 0.05));
+    if (kind == Kind::separable) stage.depthwise = values("d", {s.experts, s.channels, 1, kernel, kernel}, 0.3);
+    if (kind == Kind::dilated) {
+      for (int64_t e = 0; e < s.experts; ++e) options.dilation.push_back(int64_t{1} << (e % 3));
+    }
     if (kind == Kind::normed) {
-      stage.norm_weight = at::ones({experts, s.channels});
-      stage.norm_bias = at::zeros({experts, s.channels});
+      stage.norm_weight = at::ones({s.experts, s.channels});
+      stage.norm_bias = at::zeros({s.experts, s.channels});
       stage.activation = moe::ConvActivation::silu;
     }
     for (at::Tensor* leaf : leaves()) leaf->requires_grad_();
@@ -111,7 +113,7 @@ bench::Rival dense(const Sizes& s, Kind kind, double at_most) {
 }
 
 void add(const char* name, const Sizes& s, Kind kind, moe::ConvRoute route, double at_most) {
-  bench::add_turns(moe::text("conv/", name, "/C=", s.channels, "/side=", s.side, "/k=", top_k),
+  bench::add_turns(moe::text("conv/", name, "/B=", s.samples, "/C=", s.channels, "/side=", s.side, "/E=", s.experts),
                    [=] { return std::vector<bench::Rival>{mixture("moe", s, kind, route), dense(s, kind, at_most)}; });
 }
 
@@ -119,7 +121,7 @@ void add(const char* name, const Sizes& s, Kind kind, moe::ConvRoute route, doub
 
 int main(int argc, char** argv) {
   constexpr double merged = 0.6, grouped = 1.1;  // of k dense convolutions
-  for (const Sizes& s : {Sizes{64, 64}, Sizes{128, 32}, Sizes{256, 16}}) {
+  for (const Sizes& s : {Sizes{8, 64, 32, 4}, Sizes{16, 128, 16, 8}, Sizes{32, 64, 16, 8}, Sizes{8, 64, 64, 8}}) {
     add("merged", s, Kind::plain, moe::ConvRoute::merged, merged);
     add("grouped", s, Kind::plain, moe::ConvRoute::grouped, grouped);
     add("separable", s, Kind::separable, moe::ConvRoute::grouped, grouped);

@@ -28,13 +28,26 @@ static std::vector<ExpertRows> by_size(const Dispatch& dispatch) {
   return order;
 }
 
-// A product of fewer than 128 rows a thread is too small to be split.
+// Rows of the thread that gets most, when each expert from `first` on goes to the thread that is free first.
+static int64_t longest_share(const std::vector<ExpertRows>& order, size_t first, int64_t threads) {
+  std::vector<int64_t> shares(static_cast<size_t>(threads));
+  for (size_t i = first; i < order.size(); ++i) *std::min_element(shares.begin(), shares.end()) += order[i].count;
+  return *std::max_element(shares.begin(), shares.end());
+}
+
+// How many experts, the largest ones, take all threads inside their products: as few as leave the others in shares
+// that keep all threads at work. One thread multiplies faster than its part of a split product, by about this factor.
 static size_t count_large(const std::vector<ExpertRows>& order) {
+  constexpr double gain = 1.15;
   const int64_t threads = at::get_num_threads();
-  const auto small =
-      std::find_if(order.begin(), order.end(), [&](const ExpertRows& rows) { return rows.count < 128 * threads; });
-  const bool worth = threads > 1 && order.end() - small >= 2 * threads;
-  return worth ? static_cast<size_t>(small - order.begin()) : order.size();
+  int64_t left = 0;
+  for (const ExpertRows& rows : order) left += rows.count;
+  size_t large = 0;
+  for (; large < order.size(); left -= order[large++].count) {
+    const double even = static_cast<double>(left) / static_cast<double>(threads);
+    if (threads > 1 && static_cast<double>(longest_share(order, large, threads)) <= gain * even) break;
+  }
+  return large;
 }
 
 void for_each_expert(const Dispatch& dispatch, const std::function<void(const ExpertRows&, ExpertScratch&)>& body) {

@@ -1,5 +1,5 @@
-// Two levels of threads for work by expert: experts with many rows one after the other, with threads inside their
-// matrix products; many small ones each on one thread, the largest first.
+// Two levels of threads for work by expert: experts are spread over the threads, the largest first, and each multiplies on
+// one; those too large for an even share come before, one after the other, with all threads inside their products.
 #pragma once
 
 #include <ATen/core/Tensor.h>

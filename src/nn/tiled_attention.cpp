@@ -34,10 +34,10 @@ void dispatch(const at::Tensor& tensor, Body body) {
   }
 }
 
-// q [N, Nq, d], k and v [N, Nk, d], dense, N heads of all samples; blocked [Nq, Nk] dense or undefined. sums [N, Nq,
-// 2]: RowSum of every query, written by the forward pass.
+// q [N, Nq, d], k and v [N, Nk, d], dense, N heads of all samples; blocked [Nq, Nk] dense or undefined. The forward
+// pass writes sums [N, Nq, 2], RowSum of every query, and probabilities [N, Nq, Nk] where they are defined: kept.
 struct Operands {
-  at::Tensor q, k, v, blocked, sums;
+  at::Tensor q, k, v, blocked, sums, probabilities;
 
   int64_t heads() const { return q.size(0); }
   int64_t queries() const { return q.size(1); }
@@ -81,11 +81,19 @@ class Scratch {
  public:
   Scratch(const Tiling& tiling, const Operands& in)
       : buffer_(at::empty({2, tiling.heads * tiling.queries * in.keys()}, in.q.options())) {}
-  at::Tensor scores(int64_t which, const Tile& tile, int64_t keys) const {  // [heads, queries, keys], values undefined
-    return buffer_[which].narrow(0, 0, tile.heads * tile.queries * keys).view({tile.heads, tile.queries, keys});
+  // [heads, queries, keys], values undefined.
+  at::Tensor scores(const Operands& in, const Tile& tile) const { return part(1, in, tile); }
+  // The same for probabilities: their place among those that are kept.
+  at::Tensor probabilities(const Operands& in, const Tile& tile) const {
+    return in.probabilities.defined() ? tile.of_queries(in.probabilities) : part(0, in, tile);
   }
 
  private:
+  at::Tensor part(int64_t which, const Operands& in, const Tile& tile) const {
+    const at::IntArrayRef shape = {tile.heads, tile.queries, in.keys()};
+    return buffer_[which].narrow(0, 0, tile.heads * tile.queries * in.keys()).view(shape);
+  }
+
   at::Tensor buffer_;
 };
 
@@ -118,13 +126,13 @@ RowSum<RowNumber<T>>* sums_of(const Operands& in, const Tile& tile) {
 }
 
 void forward_tile(const Operands& in, const Tile& tile, const Scratch& scratch, const at::Tensor& out) {
-  at::Tensor scores = scratch.scores(0, tile, in.keys()), to = tile.of_queries(out);
-  batched_gemm(tile.of_queries(in.q), tile.of_keys(in.k).transpose(1, 2), scores);
-  dispatch(scores, [&](auto type) {
+  at::Tensor p = scratch.probabilities(in, tile), to = tile.of_queries(out);
+  batched_gemm(tile.of_queries(in.q), tile.of_keys(in.k).transpose(1, 2), p);
+  dispatch(p, [&](auto type) {
     using T = decltype(type);
-    softmax_rows(rows_of<T>(in, tile, scores), sums_of<T>(in, tile));
+    softmax_rows(rows_of<T>(in, tile, p), sums_of<T>(in, tile));
   });
-  batched_gemm(scores, tile.of_keys(in.v), to);
+  batched_gemm(p, tile.of_keys(in.v), to);
 }
 
 struct Gradients {
@@ -145,14 +153,15 @@ void add_product(const at::Tensor& a, const at::Tensor& b, at::Tensor& out, bool
 
 void backward_tile(const Operands& in, const Tile& tile, const Scratch& scratch, const at::Tensor& grad_out,
                    const Gradients& grads) {
-  at::Tensor p = scratch.scores(0, tile, in.keys()), ds = scratch.scores(1, tile, in.keys());
+  at::Tensor p = scratch.probabilities(in, tile), ds = scratch.scores(in, tile);
   const at::Tensor q = tile.of_queries(in.q), k = tile.of_keys(in.k), dy = tile.of_queries(grad_out);
   at::Tensor dq = tile.of_queries(grads.q), dk = tile.of_keys(grads.k), dv = tile.of_keys(grads.v);
-  batched_gemm(q, k.transpose(1, 2), p);
+  const bool kept = in.probabilities.defined();
+  if (!kept) batched_gemm(q, k.transpose(1, 2), p);
   batched_gemm(dy, tile.of_keys(in.v).transpose(1, 2), ds);
   dispatch(p, [&](auto type) {
     using T = decltype(type);
-    softmax_rows_again(rows_of<T>(in, tile, p), sums_of<T>(in, tile));
+    if (!kept) softmax_rows_again(rows_of<T>(in, tile, p), sums_of<T>(in, tile));
     softmax_rows_backward(p.const_data_ptr<T>(), ds.mutable_data_ptr<T>(), tile.heads * tile.queries, in.keys(),
                           in.scale());
   });
@@ -163,13 +172,13 @@ void backward_tile(const Operands& in, const Tile& tile, const Scratch& scratch,
 }
 
 struct AttentionFunction : torch::autograd::Function<AttentionFunction> {
-  // `given` has the mask and the room for the sums.
+  // `given` has the mask and the room for sums and probabilities.
   static at::Tensor forward(AutogradContext* context, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                             const Operands& given) {
-    const Operands in = {q, k, v, given.blocked, given.sums};
+    const Operands in = {q, k, v, given.blocked, given.sums, given.probabilities};
     const at::Tensor out = at::empty_like(q);
     for_each_tile(in, [&](const Tile& tile, const Scratch& scratch) { forward_tile(in, tile, scratch, out); });
-    context->save_for_backward({q, k, v, in.blocked, in.sums});
+    context->save_for_backward({q, k, v, in.blocked, in.sums, in.probabilities});
     return out;
   }
 
@@ -182,7 +191,7 @@ struct AttentionFunction : torch::autograd::Function<AttentionFunction> {
 
   static variable_list backward(AutogradContext* context, const variable_list& grads) {
     const variable_list s = context->get_saved_variables();
-    const Operands in = {s[0], s[1], s[2], s[3], s[4]};
+    const Operands in = {s[0], s[1], s[2], s[3], s[4], s[5]};
     const at::Tensor grad_out = grads[0].to(in.q.scalar_type()).contiguous();
     const Gradients out = room_for(in);
     for_each_tile(in,
@@ -192,6 +201,13 @@ struct AttentionFunction : torch::autograd::Function<AttentionFunction> {
   }
 };
 
+// Few probabilities are read back from the last-level cache faster than they are computed again.
+bool keeps_probabilities(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
+  constexpr int64_t most_bytes = int64_t{8} << 20;
+  const bool wanted = at::GradMode::is_enabled() && (q.requires_grad() || k.requires_grad() || v.requires_grad());
+  return wanted && q.size(0) * q.size(1) * q.size(2) * k.size(2) * q.element_size() <= most_bytes;
+}
+
 }  // namespace
 
 at::Tensor tiled_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& blocked) {
@@ -199,7 +215,9 @@ at::Tensor tiled_attention(const at::Tensor& q, const at::Tensor& k, const at::T
   const at::ScalarType sums = q.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
   Operands given;
   if (blocked.defined()) given.blocked = blocked.contiguous();
-  given.sums = at::empty({q.size(0) * q.size(1), q.size(2), 2}, q.options().dtype(sums));
+  const int64_t heads = q.size(0) * q.size(1);
+  given.sums = at::empty({heads, q.size(2), 2}, q.options().dtype(sums));
+  if (keeps_probabilities(q, k, v)) given.probabilities = at::empty({heads, q.size(2), k.size(2)}, q.options());
   const at::Tensor out = AttentionFunction::apply(merge(q), merge(k), merge(v), given);
   return out.unflatten(0, {q.size(0), q.size(1)}).transpose(1, 2).flatten(2);
 }

@@ -1,6 +1,6 @@
 // Scaled dot-product attention and its gradient by batched matrix products around one fused pass over the scores, tile
-// by tile: a few heads, or some queries of one, whose scores stay in a core's second-level cache. Nothing of the size
-// [Nq, Nk] goes to memory: the backward pass computes the probabilities again from two numbers a query.
+// by tile: a few heads, or some queries of one, whose scores stay in a core's second-level cache. Probabilities are
+// kept for the backward pass where all of them are few; else it computes them again from two numbers a query.
 #pragma once
 
 #include <ATen/core/Tensor.h>

@@ -88,9 +88,10 @@ void check_same(const std::vector<at::Tensor>& a, const std::vector<at::Tensor>&
 
 }  // namespace
 
-// As many heads and queries as a tile holds, one tile, and several of each.
+// One tile and several, of heads and of queries; probabilities that are kept and that are computed again (the last).
 static void values_and_gradients(void**) {
-  constexpr int64_t sizes[][5] = {{2, 3, 7, 9, 8}, {8, 12, 129, 129, 64}, {1, 3, 700, 500, 16}, {1, 1, 40, 1, 8}};
+  constexpr int64_t sizes[][5] = {
+      {2, 3, 7, 9, 8}, {8, 12, 129, 129, 64}, {1, 3, 700, 500, 16}, {1, 1, 40, 1, 8}, {1, 9, 1000, 600, 8}};
   for (const at::ScalarType type : {at::kFloat, at::kBFloat16, at::kDouble}) {
     for (const auto& [batch, heads, queries, keys, width] : sizes) {
       const Inputs in(batch, heads, queries, keys, width, type);

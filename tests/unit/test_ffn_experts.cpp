@@ -205,16 +205,19 @@ static Calls run_loads(const std::vector<int64_t>& loads) {
   return seen;
 }
 
-// Two threads: an expert from 256 rows on has both inside its products; four smaller ones or more are spread over them.
+// Two threads share experts that make even shares; one that does not has both inside its products.
 static void test_levels_of_threads(void**) {
-  const Calls many = run_loads({300, 256, 700}), few = run_loads({40, 30, 20, 10, 50});
+  const Calls uneven = run_loads({100, 700}), even = run_loads({300, 256, 700}),
+              small = run_loads({40, 30, 20, 10, 50});
   const Calls mixed = run_loads({40, 300, 30, 20, 600, 10});
-  CHECK(many.calls.size() == 3 && few.calls.size() == 5 && mixed.calls.size() == 6);
-  CHECK(distinct(many.threads) == 1 && many.threads[0] == std::this_thread::get_id());
-  CHECK(distinct(few.threads) == 2 && distinct(mixed.threads) == 2);
-  for (const Calls* calls : {&many, &few, &mixed}) {
-    for (const Call& call : calls->calls) CHECK(call.inside == (call.rows < 256));
+  CHECK(uneven.calls.size() == 2 && even.calls.size() == 3 && small.calls.size() == 5 && mixed.calls.size() == 6);
+  CHECK(distinct(uneven.threads) == 1 && uneven.threads[0] == std::this_thread::get_id());
+  for (const Calls* calls : {&even, &small, &mixed}) CHECK(distinct(calls->threads) == 2);
+  for (const Call& call : uneven.calls) CHECK(!call.inside);
+  for (const Calls* calls : {&even, &small}) {
+    for (const Call& call : calls->calls) CHECK(call.inside);
   }
+  for (const Call& call : mixed.calls) CHECK(call.inside == (call.rows < 300));
   CHECK(mixed.calls[0].rows == 600 && mixed.calls[1].rows == 300);
 }
 

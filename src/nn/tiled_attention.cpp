@@ -90,8 +90,8 @@ class Scratch {
 
  private:
   at::Tensor part(int64_t which, const Operands& in, const Tile& tile) const {
-    const at::IntArrayRef shape = {tile.heads, tile.queries, in.keys()};
-    return buffer_[which].narrow(0, 0, tile.heads * tile.queries * in.keys()).view(shape);
+    const int64_t count = tile.heads * tile.queries * in.keys();
+    return buffer_[which].narrow(0, 0, count).view({tile.heads, tile.queries, in.keys()});
   }
 
   at::Tensor buffer_;

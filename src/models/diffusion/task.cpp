@@ -221,9 +221,9 @@ class DiffusionTask : public Task {
   static at::Tensor choices(const std::vector<Routing>& routings, int64_t samples) {
     std::vector<at::Tensor> out;
     for (const Routing& routing : routings) {
-      const at::Tensor chosen = routing.chosen.reshape({samples, -1});
+      const at::Tensor chosen = routing.chosen.reshape({samples, -1});  // -1: none
       const at::Tensor counts = at::zeros({samples, routing.probabilities.size(1)}, at::kLong);
-      out.push_back(counts.scatter_add(1, chosen, at::ones_like(chosen)));
+      out.push_back(counts.scatter_add(1, chosen.clamp_min(0), chosen.ge(0).to(at::kLong)));
     }
     return out.empty() ? at::Tensor() : at::stack(out, 1);
   }

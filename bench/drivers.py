@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Times the training driver of every language turn by turn on the same settings, whole processes: what a binding costs beside C.
-Prints the median over the rounds of each driver's time divided by that of C in the same round, and the median seconds.
+Prints the table of scripts/bench and leaves it in BUILD_FOLDER/bench/drivers.json; the ratio is the median over the rounds of a
+driver's time divided by that of C in the same round.
 
   drivers.py BUILD_FOLDER [ROUNDS] [EPOCHS]
 """
@@ -14,6 +15,9 @@ from pathlib import Path
 SOURCE = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(SOURCE / "tests/ffi/cross"))
 from drivers import Tree, drivers  # noqa: E402  the folder is on the path only now
+from table import show  # noqa: E402
+
+GOAL = 1.02
 
 
 def seconds(driver, tree, settings, folder, overrides):
@@ -23,6 +27,16 @@ def seconds(driver, tree, settings, folder, overrides):
     if error:
         sys.exit(f"{driver.language}: {error}")
     return time.perf_counter() - start
+
+
+def row(language, taken, of_c):
+    out = {"name": f"drivers/{language}", "ours_ms": 1e3 * statistics.median(taken), "peer": None, "peer_ms": None,
+           "ratio": None, "spread": None, "goal": None, "runs": len(taken)}
+    if language == "C":
+        return out
+    ratios = sorted(t / c for t, c in zip(taken, of_c))
+    low, middle, high = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else ratios * 3
+    return out | {"peer": "C", "peer_ms": 1e3 * statistics.median(of_c), "ratio": middle, "spread": [low, high], "goal": GOAL}
 
 
 def main():
@@ -42,9 +56,8 @@ def main():
             for driver in here:
                 taken = seconds(driver, tree, settings, work / "run", [f"train.epochs={epochs}", f"train.eval_every={epochs}"])
                 times[driver.language] += [taken] * (turn > 0)
-    for language, taken in times.items():
-        ratio = statistics.median(t / c for t, c in zip(taken, times["C"]))
-        print(f"{language:8} {ratio:.3f} of C   {statistics.median(taken):.2f} s")
+    (tree.build / "bench").mkdir(exist_ok=True)
+    show([row(language, taken, times["C"]) for language, taken in times.items()], tree.build / "bench/drivers.json")
 
 
 if __name__ == "__main__":

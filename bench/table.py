@@ -37,6 +37,11 @@ def number(row, key, form):
     return "" if row.get(key) is None else form.format(row[key])
 
 
+def milliseconds(row, key):
+    """Three decimals, or two digits of what is shorter than a microsecond."""
+    return number(row, key, "{:.3f}" if (row.get(key) or 1) >= 1e-3 else "{:.1e}")
+
+
 def spread(row):
     return "" if row["spread"] is None else "{:.2f}-{:.2f}".format(*row["spread"])
 
@@ -49,12 +54,24 @@ def goal(row, key, aim):
 
 def line(row, named):
     return (
-        f"{row['name'] if named else '':44} {number(row, 'ours_ms', '{:.3f}') if named else '':>10} {row['peer'] or '':18} "
-        f"{number(row, 'peer_ms', '{:.3f}'):>10} {number(row, 'ratio', '{:.3f}'):>6} {spread(row):>9} {goal(row, 'ratio', 'goal'):>11} "
+        f"{row['name'] if named else '':44} {milliseconds(row, 'ours_ms') if named else '':>10} {row['peer'] or '':18} "
+        f"{milliseconds(row, 'peer_ms'):>10} {number(row, 'ratio', '{:.3f}'):>6} {spread(row):>9} {goal(row, 'ratio', 'goal'):>11} "
         f"{number(row, 'ours_gflops', '{:.0f}'):>6} {number(row, 'peer_gflops', '{:.0f}'):>6} "
         f"{number(row, 'ours_mb', '{:.1f}'):>8} {number(row, 'peer_mb', '{:.1f}'):>8} "
         f"{number(row, 'memory_ratio', '{:.3f}'):>6} {goal(row, 'memory_ratio', 'memory_goal'):>11}"
     ).rstrip()
+
+
+def show(table, target):
+    """Prints the rows and writes them to the file `target`."""
+    print(
+        f"{'case':44} {'ours ms':>10} {'peer':18} {'its ms':>10} {'ratio':>6} {'spread':>9} {'goal':>11} {'GF/s':>6} {'its':>6} "
+        f"{'peak MB':>8} {'its':>8} {'ratio':>6} {'goal':>11}"
+    )
+    for before, row in zip([None] + table, table):
+        print(line(row, before is None or before["name"] != row["name"]))
+    with open(target, "w", encoding="utf-8") as file:
+        json.dump(table, file, indent=1)
 
 
 def main(source, target):
@@ -62,15 +79,7 @@ def main(source, target):
         report = json.load(file)
     context = report["context"]
     print(f"{context.get('threads', '?')} threads; matrix products: {context.get('gemm', '?')}")
-    print(
-        f"{'case':44} {'ours ms':>10} {'peer':18} {'its ms':>10} {'ratio':>6} {'spread':>9} {'goal':>11} {'GF/s':>6} {'its':>6} "
-        f"{'peak MB':>8} {'its':>8} {'ratio':>6} {'goal':>11}"
-    )
-    table = [row for case in report["benchmarks"] for row in rows(case)]
-    for before, row in zip([None] + table, table):
-        print(line(row, before is None or before["name"] != row["name"]))
-    with open(target, "w", encoding="utf-8") as file:
-        json.dump(table, file, indent=1)
+    show([row for case in report["benchmarks"] for row in rows(case)], target)
 
 
 if __name__ == "__main__":

@@ -2,16 +2,17 @@
 # toolkit even for a CPU process. DIR holds include/ and lib/ (the `torch` folder of a wheel or the official zip).
 set(MOE_TORCH_DIR "" CACHE PATH "A LibTorch 2.15 to use in place of the one that scripts/setup unpacked")
 
+set(MOE_CACHE "$ENV{HOME}/.cache/moe")  # of scripts/setup
+if(DEFINED ENV{MOE_CACHE})
+  set(MOE_CACHE "$ENV{MOE_CACHE}")
+endif()
+
 set(torch_dir "${MOE_TORCH_DIR}")
 if(NOT torch_dir AND DEFINED ENV{MOE_TORCH_DIR})
   set(torch_dir "$ENV{MOE_TORCH_DIR}")
 endif()
 if(NOT torch_dir)
-  set(torch_cache "$ENV{HOME}/.cache/moe")
-  if(DEFINED ENV{MOE_CACHE})
-    set(torch_cache "$ENV{MOE_CACHE}")
-  endif()
-  set(torch_dir "${torch_cache}/torch-2.15.0-cu132/torch")
+  set(torch_dir "${MOE_CACHE}/torch-2.15.0-cu132/torch")
 endif()
 
 set(torch_version "")

@@ -76,8 +76,9 @@ extern "C" {
 #define MOE_API __attribute__((visibility("default")))
 #endif
 
-/* Put in front of a function that a later version will drop: MOE_DEPRECATED("0.4: use moe_x()") MOE_API ... */
-#if defined(__GNUC__)
+/* Put in front of a function that a later version will drop: MOE_DEPRECATED("0.4: use moe_x()") MOE_API ... A program that
+ * defines MOE_NO_DEPRECATED before it includes this header is not warned. */
+#if defined(__GNUC__) && !defined(MOE_NO_DEPRECATED)
 #define MOE_DEPRECATED(text) __attribute__((deprecated(text)))
 #else
 #define MOE_DEPRECATED(text)
@@ -143,10 +144,10 @@ MOE_API const char *moe_version_string(void);
 /* Binary interface of the loaded library; must equal MOE_ABI of the header. Any thread. Since 0.1 */
 MOE_API int32_t moe_abi_version(void);
 
-/* Writes a JSON object: version, abi, torch (version), cpu_capability, threads, cuda (bool:
- * libmoe_cuda.so lies beside this library), gemm (which library multiplies
- * matrices of each element type, and why), allocator (whether large blocks are kept between uses), compiler, tasks (array of
- * names), libraries (name to version). Any thread. Errors: MOE_ERR_BUFFER_TOO_SMALL. Since 0.1 */
+/* Writes a JSON object: version, abi, torch (version), cpu_capability, threads, cuda (bool: libmoe_cuda.so lies beside this
+ * library), gemm (which library multiplies matrices of each element type, and why), allocator (whether large blocks are kept
+ * between uses), compiler, tasks (array of names), libraries (name to version). Any thread. Errors: MOE_ERR_BUFFER_TOO_SMALL.
+ * Since 0.1 */
 MOE_API moe_status moe_build_info(char *buffer, size_t capacity, size_t *needed);
 
 /* Number of threads for the library's parallel loops and matrix products; process-wide, taken up by every thread at its next
@@ -487,11 +488,11 @@ MOE_API moe_status moe_session_load(moe_session *session, const char *path);
 
 /* Reads a value as text. Keys: state.step, state.epoch, state.samples, state.digest (64 bits over step, weights, buffers,
  * EMA and optimizer, hex), model.parameters, model.trainable, model.active_parameters and model.multiply_adds (of one sample, experts
- * that it does not use left out; MOE_ERR_UNSUPPORTED where a task does not count them), model.summary (a table of these by part),
- * model.classes (names, one a line), model.pretrained (what became of every tensor of that file, one a line: "loaded NAME", "mis-shaped NAME: ...", "missing NAME",
- * "unexpected NAME"), optimizer.groups (names, one a line), optimizer.groups.NAME.lr (base rate),
- * optimizer.groups.NAME.weight_decay, optimizer.groups.NAME.parameters (a count), scaler.scale. Errors: MOE_ERR_NOT_FOUND.
- * Since 0.1 */
+ * that it does not use left out; MOE_ERR_UNSUPPORTED where a task does not count them), model.summary (a table of these by
+ * part), model.classes (names, one a line), model.pretrained (what became of every tensor of that file, one a line:
+ * "loaded NAME", "mis-shaped NAME: ...", "missing NAME", "unexpected NAME"), optimizer.groups (names, one a line),
+ * optimizer.groups.NAME.lr (base rate), optimizer.groups.NAME.weight_decay, optimizer.groups.NAME.parameters (a count),
+ * scaler.scale. Errors: MOE_ERR_NOT_FOUND. Since 0.1 */
 MOE_API moe_status moe_session_get(const moe_session *session, const char *key, char *buffer, size_t capacity, size_t *needed);
 
 /* Changes a value while training. Keys: state.epoch, optimizer.groups.NAME.lr (base rate before the schedule's factor, also that

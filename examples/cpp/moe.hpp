@@ -21,15 +21,18 @@ inline std::string_view version() {
   return moe_version_string();
 }
 inline std::string build_info() {
+  detail::check_library_once();
   return detail::text(&moe_build_info);
 }
 inline void set_threads(std::int32_t threads) {
+  detail::check_library_once();
   check(moe_set_threads(threads));
 }
 
 // Writes a generated data set into a folder. options: log_fn and log_user are set here.
 inline void generate(const std::string& kind, const std::string& root,
                      moe_generate_options options = MOE_GENERATE_OPTIONS_INIT, Log log = {}) {
+  detail::check_library_once();
   detail::LogSink sink(std::move(log));
   options.log_fn = sink.function();
   options.log_user = &sink;
@@ -49,6 +52,7 @@ class Config : public Handle<moe_config, moe_config_free> {
   }
   // task: empty for the keys that every task shares.
   static std::string describe(const std::string& task = {}) {
+    detail::check_library_once();
     return detail::text(
         [&](auto... out) { return moe_config_describe(task.empty() ? nullptr : task.c_str(), out...); });
   }
@@ -87,6 +91,7 @@ inline moe_data_report check_data(const Config& config, const std::string& list 
 // A file of detections against a file of annotations, both in COCO's JSON.
 inline std::vector<moe_metric> coco_evaluate(const std::string& annotations, const std::string& detections,
                                              Log log = {}) {
+  detail::check_library_once();
   detail::LogSink sink(std::move(log));
   return detail::list<moe_metric>([&](auto... out) {
     const moe_status status =

@@ -46,20 +46,29 @@ inline void check(moe_status status) {
 }
 
 // Throws MOE_ERR_VERSION unless the loaded library speaks this header's binary interface and is no older than the
-// header. Every handle's constructor asks once.
+// header. The first call of a program asks by itself.
 inline void check_library() {
   const auto text = [](std::int32_t version) {
-    return std::to_string(version / 10000) + "." + std::to_string(version / 100 % 100);
+    return std::to_string(version / 10000) + "." + std::to_string(version / 100 % 100) + "." +
+           std::to_string(version % 100);
   };
   if (moe_abi_version() != MOE_ABI) {
     throw Error(MOE_ERR_VERSION, "libmoe: expected binary interface " + std::to_string(MOE_ABI) + ", got " +
                                      std::to_string(moe_abi_version()));
   }
-  if (moe_version() / 100 < MOE_VERSION / 100) {
+  if (moe_version() < MOE_VERSION) {
     throw Error(MOE_ERR_VERSION,
                 "libmoe: expected version " + text(MOE_VERSION) + " or newer, got " + text(moe_version()));
   }
 }
+
+namespace detail {
+// check_library() until it has passed once.
+inline void check_library_once() {
+  static const bool checked = (check_library(), true);
+  static_cast<void>(checked);
+}
+}  // namespace detail
 
 // --------------------------------------------------------------------------------------------------------------- Views
 
@@ -354,7 +363,7 @@ class Handle {
   }
 
  protected:
-  Handle() { check_once(); }
+  Handle() { detail::check_library_once(); }
   Handle(Raw* raw, std::shared_ptr<std::atomic<bool>> busy) : raw_(raw), owned_(false), busy_(std::move(busy)) {}
 
   // create(args ..., &raw) makes the handle.
@@ -405,10 +414,6 @@ class Handle {
   Raw* unchecked_raw() const noexcept { return raw_; }
 
  private:
-  static void check_once() {
-    static const bool checked = (check_library(), true);
-    static_cast<void>(checked);
-  }
   void swap(Handle& other) noexcept {
     std::swap(raw_, other.raw_);
     std::swap(owned_, other.owned_);

@@ -93,6 +93,18 @@ static void strides_offset_and_no_deleter(void** state) {
   assert_int_equal(deleted, 1);
 }
 
+/* Batches only read: a tensor that must not be written, or is a copy, is as good as another. */
+static void flags_are_accepted(void** state) {
+  (void)state;
+  for (uint64_t flags = 1; flags < 4; ++flags) {
+    managed tensor = good_tensor();
+    tensor.flags = flags;
+    OK(moe_batch_bind_dlpack(batch, "x", &tensor));
+    OK(moe_batch_clear(batch));
+    assert_int_equal(deleted, 1);
+  }
+}
+
 static void an_empty_tensor_is_deleted_too(void** state) {
   (void)state;
   managed tensor = good_tensor();
@@ -146,7 +158,7 @@ static void a_tensor_goes_out_and_outlives_its_batch(void** state) {
   moe_batch_free(batch);
   OK(moe_batch_create(&batch));
   assert_int_equal(out->major, 1);
-  assert_int_equal(out->flags & 1, 1); /* read-only */
+  assert_int_equal(out->flags, 1); /* read-only, and no copy */
   CHECK(out->tensor.device_type == 1 && out->tensor.ndim == 2 && out->tensor.code == 2 && out->tensor.bits == 32);
   CHECK(out->tensor.shape[0] == 2 && out->tensor.shape[1] == 3 && out->tensor.strides[0] == 3);
   CHECK(((const float*)((const char*)out->tensor.data + out->tensor.byte_offset))[5] == 5);
@@ -168,6 +180,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(memory_is_shared_until_the_batch_goes, set_up, tear_down),
       cmocka_unit_test_setup_teardown(replacing_and_clearing_delete, set_up, tear_down),
       cmocka_unit_test_setup_teardown(strides_offset_and_no_deleter, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(flags_are_accepted, set_up, tear_down),
       cmocka_unit_test_setup_teardown(an_empty_tensor_is_deleted_too, set_up, tear_down),
       cmocka_unit_test_setup_teardown(refused_tensors_are_deleted, set_up, tear_down),
       cmocka_unit_test_setup_teardown(a_tensor_goes_out_and_outlives_its_batch, set_up, tear_down),

@@ -76,6 +76,14 @@ def dynamic(path, tag):
     return re.findall(rf"\({tag}\).*\[(.*)\]", run("readelf", "-dW", path))
 
 
+def install_moved(work, name):
+    """The prefix of an installed tree that was moved to the folder `name` of `work`."""
+    run("cmake", "--install", BINARY, "--prefix", work / "first")
+    prefix = work / name / "libmoe"
+    prefix.parent.mkdir()
+    return (work / "first").rename(prefix)
+
+
 def train(folder, command, program):
     """Renders scenes with the `moe` at `command`, trains with `program SETTINGS RUN_FOLDER`; returns the program's output."""
     folder.mkdir(parents=True)

@@ -8,7 +8,7 @@ import shlex
 import shutil
 import unittest
 
-from support import BINARY, CC, SOURCE, SYSTEM_LIBRARY, TORCH, dynamic, fresh_folder, libraries, run, train
+from support import BINARY, CC, SOURCE, SYSTEM_LIBRARY, TORCH, dynamic, fresh_folder, hiding, install_moved, libraries, run, train
 
 LIBTORCH = {"libtorch_cpu.so", "libc10.so"}
 
@@ -18,10 +18,7 @@ class InstalledTree(unittest.TestCase):
     def setUpClass(cls):
         cls.work = fresh_folder("installed_tree")
         cls.addClassCleanup(shutil.rmtree, cls.work)
-        run("cmake", "--install", BINARY, "--prefix", cls.work / "first")
-        cls.prefix = cls.work / "moved here" / "libmoe"
-        cls.prefix.parent.mkdir()
-        (cls.work / "first").rename(cls.prefix)
+        cls.prefix = install_moved(cls.work, "moved here")
         cls.pkg_config_path = str(cls.prefix / "lib" / "pkgconfig")
 
     def pkg_config(self, *options, **extra):
@@ -82,7 +79,7 @@ class InstalledTree(unittest.TestCase):
     def test_consumer_by_pkg_config(self):
         consumer = self.work / "by_pkg_config"
         flags = shlex.split(self.pkg_config("--cflags", "--libs"))
-        run(CC, "-std=c11", "-Wall", "-Wextra", "-Werror", SOURCE / "tests/install/consumer/consumer.c", *flags, "-o", consumer)
+        run(*hiding(), CC, "-std=c11", "-Wall", "-Wextra", "-Werror", SOURCE / "tests/install/consumer/consumer.c", *flags, "-o", consumer)
         search = str(self.prefix / "lib")
         self.assertEqual(dynamic(consumer, "RUNPATH"), [])
         self.check_libraries(consumer, LD_LIBRARY_PATH=search)
@@ -91,13 +88,13 @@ class InstalledTree(unittest.TestCase):
 
     def configure(self, version):
         build = self.work / f"cmake{version}"
-        return build, run("cmake", "-S", SOURCE / "tests/install/consumer", "-B", build, f"-DCMAKE_PREFIX_PATH={self.prefix}",
+        return build, run(*hiding(), "cmake", "-S", SOURCE / "tests/install/consumer", "-B", build, f"-DCMAKE_PREFIX_PATH={self.prefix}",
                           f"-DVERSION={version}", f"-DCMAKE_C_COMPILER={CC}", "-DCMAKE_CXX_COMPILER=/nowhere", check=False)
 
     def test_consumer_by_find_package(self):
         build, output = self.configure("0.1")
         self.assertRegex(output, r"moe 0\.1\.0, ABI 0, LibTorch 2\.15\.\d+, CUDA FALSE")
-        run("cmake", "--build", build)
+        run(*hiding(), "cmake", "--build", build)
         self.check_libraries(build / "consumer")
         self.assertEqual(train(self.work / "cmake_run", self.prefix / "bin/moe", [build / "consumer"]), "2 steps\n")
 

@@ -158,9 +158,13 @@ static void out_of_range(void**) {
 
 // The range that a copy has seen is that of the values, whatever their number; one odd value leaves none.
 static void copies_know_their_range(void**) {
-  for (const int64_t n : {1, 15, 16, 17, 8191, 8193, 300001}) {
+  struct Case {
+    int64_t n, first = 0;
+  };
+  const int64_t large = 3000001;  // one that is copied past the caches
+  for (const auto& [n, first] : {Case{1}, {15}, {16}, {17}, {8191}, {8193}, {300001}, {large}, {large, 1}}) {
     const at::Tensor from = at::rand({n}) * 3 - 1;
-    at::Tensor to = at::empty({n});
+    at::Tensor to = at::empty({first + n}).slice(0, first);
     const std::optional<ValueRange> range =
         copy_with_range(from.const_data_ptr<float>(), to.mutable_data_ptr<float>(), n);
     CHECK(to.equal(from) && range && range->low == from.min().item<double>() &&

@@ -366,29 +366,6 @@ static void test_cost_of_ffn_experts(void**) {
   CHECK(with.parameters > with.active_parameters);
 }
 
-// The twin answers the question what the same computation does without experts.
-static void test_dense_twin(void**) {
-  for (const char* groups : {"by_class", "by_size"}) {
-    for (const char* shared : {"0", "1"}) {
-      Settings settings = {{"model.experts.groups", groups}, {"model.experts.shared_layers", shared},
-                           {"model.hidden", "128"},          {"model.decoder.ffn", "512"},
-                           {"model.encoder.ffn", "512"},     {"model.decoder.layers", "3"},
-                           {"model.backbone.width", "0.5"},  {"data.size", "[320, 320]"}};
-      const moe::PartCost experts = costs(options_with(settings));
-      settings.emplace_back("model.experts.kind", "dense_twin");
-      const moe::PartCost twin = costs(options_with(settings));
-      const double ratio = static_cast<double>(twin.multiply_adds) / static_cast<double>(experts.multiply_adds);
-      print_message("%s, %s shared layers: the twin costs x%.4f\n", groups, shared, ratio);
-      CHECK(std::abs(ratio - 1) < 0.01 && twin.parameters < experts.parameters);
-    }
-  }
-  const auto task = create(config_with({{"model.experts.kind", "dense_twin"}, {"model.max_detections", "9"}}));
-  CHECK(task->routing().empty());
-  for (const auto& [name, value] : step(*task, {batch_of({2, 0}, {1, 4})})) CHECK(std::isfinite(value));
-  CHECK(gradient(*task, "decoder.") > 0 && gradient(*task, "backbone.") > 0);
-  CHECK(golden::equal(task->predict(batch_of({1, 1}, {0})).get("offsets"), {0, 9, 18}));
-}
-
 static void test_ffn_settings(void**) {
   CHECK(options_with(ffn_with({{"model.experts.groups", "by_class"}})).decoder.ffn_experts == 6);
   const auto fails = [](const char* part, const char* key, const char* value) {
@@ -619,7 +596,6 @@ int main() {
       cmocka_unit_test(test_ffn_experts_learn),
       cmocka_unit_test(test_routed_tokens_are_known_ahead),
       cmocka_unit_test(test_cost_of_ffn_experts),
-      cmocka_unit_test(test_dense_twin),
       cmocka_unit_test(test_ffn_settings),
       cmocka_unit_test(test_ruled_out_experts_are_not_computed),
       cmocka_unit_test(test_truth_is_always_computed),

@@ -3,6 +3,7 @@
 A handle is closed by close(), by leaving its `with` block, or when it is collected. Every use takes its lock without
 waiting: a second thread gets a StateError, as does a log function that calls back into its own handle.
 """
+import atexit
 import os
 import queue
 import threading
@@ -31,6 +32,17 @@ class Log:
         error, self.error = self.error, None
         if error is not None:
             raise error
+
+
+_exiting = threading.Event()
+weakref.finalize(Log, lambda: None)  # its own function for the exit is now registered, and thus runs after the next one
+atexit.register(_exiting.set)
+
+
+def _halt_at_exit():
+    """At exit a daemon thread goes no further: an exception in it, printed while Python ends, may abort the process."""
+    if _exiting.is_set() and threading.current_thread() is not threading.main_thread():
+        threading.Event().wait()
 
 
 def _free(lock, free, pointer, request_stop, logs):
@@ -84,8 +96,10 @@ class Handle:
         if self.closed:
             if taken:
                 self._lock.release()
+            _halt_at_exit()
             raise StateError(f"{self.name}: expected an open handle, got a closed one")
         if not taken:
+            _halt_at_exit()
             raise StateError(f"{self.name}: expected one thread at a time, got a call while another one is at work")
 
 
@@ -113,6 +127,7 @@ def call(function, *arguments, stop=None):
     finally:
         for handle in taken:
             handle._lock.release()
+        _halt_at_exit()
         for handle in taken:
             handle._logs[0].raise_kept()
 

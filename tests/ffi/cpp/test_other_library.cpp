@@ -1,5 +1,5 @@
 // A program whose libmoe is another one than its header's: the version functions of this program stand in front of the
-// library's. Every constructor must throw MOE_ERR_VERSION, and work once the library is the right one.
+// library's. Every constructor and free function must throw MOE_ERR_VERSION, and work once the library is the right one.
 #include "support.h"
 
 static std::int32_t abi = MOE_ABI, version_number = MOE_VERSION;
@@ -14,9 +14,14 @@ std::int32_t moe_version(void) {
 }
 
 static void an_older_library_is_an_error(void**) {
-  version_number = MOE_VERSION - 100;
+  version_number = MOE_VERSION - 1;
   FAILS(MOE_ERR_VERSION, "expected version", moe::Batch{});
   FAILS(MOE_ERR_VERSION, "expected version", moe::Config::load("nowhere.yml"));
+  FAILS(MOE_ERR_VERSION, "expected version", moe::Config::describe());
+  FAILS(MOE_ERR_VERSION, "expected version", moe::build_info());
+  FAILS(MOE_ERR_VERSION, "expected version", moe::set_threads(1));
+  FAILS(MOE_ERR_VERSION, "expected version", moe::generate("traffic", "nowhere"));
+  FAILS(MOE_ERR_VERSION, "expected version", moe::coco_evaluate("nowhere.json", "nowhere.json"));
   version_number = MOE_VERSION;
 }
 

@@ -8,6 +8,8 @@ import sys
 import zlib
 from pathlib import Path
 
+SKIPPED = 77  # exit code of a test that could not be tried
+
 SETTINGS = """\
 task: rtdetr
 seed: 11

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Runs test modules of this folder and says loudly what was skipped. Exit code 77: nothing ran.
 
-    run.py [--torch] MODULE ...
+    run.py [--torch | --numpy FOLDER] MODULE ...
 
 --torch: with a Python that has PyTorch: this one, or that of the virtual environment MOE_PEERS (~/.cache/moe-peers).
+--numpy: with the NumPy of that folder, 2.1 or newer.
 """
 import importlib.util
 import os
@@ -29,10 +30,24 @@ def use_torch():
     os.execv(python, [python, "-B", *sys.argv])
 
 
+def use_numpy(folder):
+    if not os.path.isdir(folder):
+        skip(f"DLPack 1.x was NOT tried with NumPy: no {folder} (scripts/setup puts it there)")
+    try:
+        sys.path.insert(0, folder)
+        import numpy
+    except ImportError as error:  # its wheel is for another Python
+        skip(f"DLPack 1.x was NOT tried with NumPy: {str(error).strip().splitlines()[0]}")
+    assert tuple(map(int, numpy.__version__.split(".")[:2])) >= (2, 1), numpy.__version__
+
+
 def main(arguments):
     if arguments[:1] == ["--torch"]:
         use_torch()
         arguments = arguments[1:]
+    if arguments[:1] == ["--numpy"]:
+        use_numpy(arguments[1])
+        arguments = arguments[2:]
     if not importlib.util.find_spec("numpy"):
         skip(f"no NumPy in {sys.executable} (Debian: python3-numpy, which scripts/setup installs)")
     result = unittest.TextTestRunner(verbosity=2).run(unittest.defaultTestLoader.loadTestsFromNames(arguments))

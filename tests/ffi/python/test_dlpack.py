@@ -61,6 +61,17 @@ class IntoBatches(TestCase):
         np.testing.assert_array_equal(self.batch["x"], array)
         self.assertTrue(np.shares_memory(self.batch["x"], array))
 
+    def test_numpy_memory_that_must_not_be_written(self):
+        """DLPack 1.x says so; before, NumPy lends no such memory."""
+        array = np.arange(6.0)
+        array.flags.writeable = False
+        if tuple(map(int, np.__version__.split(".")[:2])) < (2, 1):
+            with self.assertRaises(BufferError):
+                self.batch.bind("x", array)
+        else:
+            self.batch.bind("x", array)
+            self.assertTrue(np.shares_memory(self.batch["x"], array))
+
     def test_numpy_arrays_live_as_long_as_the_binding(self):
         array = np.arange(6.0)
         before = sys.getrefcount(array)

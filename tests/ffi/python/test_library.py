@@ -90,7 +90,7 @@ class LibraryTest(TestCase):
                 "threading.Thread(target=work, daemon=True).start()\n"
                 "import time; time.sleep(0.5); print(array.sum() > 0)\n")
         out = run_python("-c", code, os.path.dirname(__file__))
-        self.assertEqual((out.returncode, out.stdout), (0, "True\n"), out.stderr)
+        self.assertEqual((out.returncode, out.stdout, out.stderr), (0, "True\n", ""))
 
 
 if __name__ == "__main__":

@@ -28,12 +28,10 @@ fn functions() -> impl Iterator<Item = &'static str> {
     declarations.split("pub fn ").skip(1).filter_map(|rest| rest.split('(').next())
 }
 
-/// A libmoe.so.0 with every function of ours; all but the three version functions end the process.
+/// A libmoe.so.0 of another time: of our functions it has those alone that tell its version.
 fn build_library(folder: &Path, abi: i32, version: i32) {
-    let others = functions().filter(|name| !name.contains("version"));
-    let mut source: String = others.map(|name| format!("void {name}(void) {{ __builtin_trap(); }}\n")).collect();
-    source +=
-        &format!("int moe_abi_version(void) {{ return {abi}; }}\nint moe_version(void) {{ return {version}; }}\n");
+    let mut source =
+        format!("int moe_abi_version(void) {{ return {abi}; }}\nint moe_version(void) {{ return {version}; }}\n");
     source += "const char *moe_version_string(void) { return \"of a test\"; }\n";
     std::fs::write(folder.join("stub.c"), source).unwrap();
     std::fs::write(folder.join("stub.map"), "MOE_0 { global: moe_*; local: *; };\n").unwrap();

@@ -1,4 +1,4 @@
-// moe.hpp: libmoe for C++17 programs, header-only over moe.h alone (with moe_handle.hpp beside it). Handles are
+// moe.hpp: libmoe for C++17 programs, header-only over moe.h alone (with the two headers beside it). Handles are
 // move-only objects that free themselves, errors are exceptions, arrays are views, logs are functions, events and
 // batches are ranges:
 //

@@ -2,7 +2,7 @@
 // the owner of one C handle. Programs include moe.hpp.
 #pragma once
 
-#include <moe.h>
+#include "moe_weak.hpp"
 
 #include <array>
 #include <atomic>

@@ -54,7 +54,8 @@ static void detections_are_judged(void**) {
     if (std::string(metric.name) == "AP") ap = metric.value;
   }
   CHECK(std::fabs(ap - 1) < 1e-9);
-  std::ofstream(found) << R"([{"image_id": 1, "category_id": 9, "bbox": [10, 10, 40, 40], "score": 0.9}])";
+  std::ofstream(found) << R"([{"image_id": 1, "category_id": 2, "bbox": [10, 10, 40, 40], "score": 0.9},
+                           {"image_id": 1, "category_id": 1, "bbox": [10, 10, 40, 40], "score": 0.9}])";
   bool thrown = false;  // of a category that the truth lacks the library warns
   try {
     moe::coco_evaluate(truth, found, [](std::int32_t, std::string_view) { throw 7; });

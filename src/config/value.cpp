@@ -99,7 +99,7 @@ static std::optional<std::string> canonical(KeyType type, const YamlNode& node) 
 
 static std::string hint(const Key& key, const YamlNode& node) {
   if (node.kind == YamlNode::Kind::scalar && is_list(key.type))
-    return " (write a list: [" + node.scalar.substr(0, 40) + "])";
+    return " (write a list: [" + (canonical(element_type(key.type), node) ? node.scalar.substr(0, 40) : "1, 2") + "])";
   if (node.kind == YamlNode::Kind::null && key.type == KeyType::text) return " (write \"\" for an empty text)";
   if (node.kind != YamlNode::Kind::scalar) return "";
   YamlNode plain = node;

@@ -73,8 +73,9 @@ ObjectRecord read_object(const JsonNode& object, const TypeMeaning& meaning, int
   return {x, y, width, height, width * height, meaning.label, id, ignored};
 }
 
+// dropped: counts of the objects without a class, by type.
 std::vector<ObjectRecord> read_labels(const std::string& path, const ClassTable& table, Findings* findings,
-                                      int64_t& next_id) {
+                                      std::map<std::string, int64_t>& dropped, int64_t& next_id) {
   const JsonFile file(path);
   const JsonNode list = file.root();
   std::vector<ObjectRecord> objects;
@@ -85,6 +86,7 @@ std::vector<ObjectRecord> read_labels(const std::string& path, const ClassTable&
     if (!meaning && !findings) type.fail(table.expected());
     const bool kept = meaning && meaning->kind != TypeMeaning::Kind::drop;
     if (kept) objects.push_back(read_object(list.at(i), *meaning, next_id++));
+    if (!kept) ++dropped[type.text()];
   }
   return objects;
 }
@@ -154,7 +156,7 @@ DetectionSet read_dair_v2x(const Config& config, const SplitPlace& place) {
       PictureRecord picture;
       picture.name = entry.image;
       picture.path = join_path(place.root, entry.image);
-      picture.objects = read_labels(label_file(place, stem, entry), table, place.findings, next_id);
+      picture.objects = read_labels(label_file(place, stem, entry), table, place.findings, set.dropped, next_id);
       set.pictures.push_back(std::move(picture));
     });
   }

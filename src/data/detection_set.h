@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <set>
 #include <string>
 #include <vector>
@@ -34,7 +35,8 @@ struct DetectionSet {
   std::vector<std::string> classes;
   std::vector<PictureRecord> pictures;
   std::vector<Note> notes;
-  std::set<std::string> left_out = {};  // of SplitPlace::excluded, those that the split has
+  std::set<std::string> left_out = {};          // of SplitPlace::excluded, those that the split has
+  std::map<std::string, int64_t> dropped = {};  // objects of types that are no class, by type
 };
 
 // Where a split lies. Relative names are relative to the root.

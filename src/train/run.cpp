@@ -78,7 +78,9 @@ struct Run::State {
 
   bool eval_due() const;
   bool checkpoint_due() const;
+  bool time_is_up() const;
   bool finished() const;
+  std::string early_end() const;
   RunEvent event(RunEvent::Kind kind) const;
 
   bool train_step(RunEvent& out);
@@ -103,15 +105,17 @@ struct Run::State {
 
 static Config run_config(const Config* config, const std::string& folder, RunMode mode) {
   const bool there = RunFolder::holds_run(folder);
-  check(there || mode != RunMode::resume, MOE_ERR_STATE, folder,
-        ": expected a run to resume, got a folder without config.yml");
+  check(there || mode != RunMode::resume, MOE_ERR_STATE, folder, ": expected a run to resume, got ",
+        exists(folder) ? "a folder without config.yml" : "no such folder");
   check(!there || mode != RunMode::fresh, MOE_ERR_STATE, folder,
         ": expected a folder without a run, got one; resume it or use another");
   check(config || there, MOE_ERR_INVALID_ARGUMENT, "run: expected a config for a new run, got NULL");
   if (there && !config) return Config::load(join_path(folder, "config.yml"), task_schema);
   Config given = *config;
   fill_classes(given);
-  if (there) check_same_settings(folder, Config::load(join_path(folder, "config.yml"), task_schema), given);
+  if (there && RunFolder::holds_checkpoint(folder)) {
+    check_same_settings(folder, Config::load(join_path(folder, "config.yml"), task_schema), given);
+  }
   return given;
 }
 
@@ -251,12 +255,15 @@ RunEvent Run::State::event(RunEvent::Kind kind) const {
   return out;
 }
 
+bool Run::State::time_is_up() const {
+  const double minutes = config.number("train.max_minutes");
+  return minutes > 0 && trained_seconds >= minutes * 60;
+}
+
 bool Run::State::finished() const {
   const int64_t step = session->steps();
   const int64_t patience = config.integer("train.early_stop");
-  const double minutes = config.number("train.max_minutes");
-  return step >= total_steps || epoch >= epochs || (patience > 0 && evals_since_best >= patience) ||
-         (minutes > 0 && trained_seconds >= minutes * 60);
+  return step >= total_steps || epoch >= epochs || (patience > 0 && evals_since_best >= patience) || time_is_up();
 }
 
 // After step s an evaluation is due when a multiple of the interval was passed, and once at the end.
@@ -382,12 +389,22 @@ RunEvent Run::State::checkpoint() {
   return out;
 }
 
+// Why the run ends before its last epoch; empty: it does not.
+std::string Run::State::early_end() const {
+  if (epoch >= epochs || session->steps() >= epochs * steps_per_epoch) return "";
+  if (session->steps() >= total_steps) return " (train.max_steps)";
+  const bool late = time_is_up();
+  const std::string key = late ? "train.max_minutes " : "train.early_stop ";
+  return text(" (", key, config.get(late ? "train.max_minutes" : "train.early_stop"), ", in epoch ", epoch + 1, " of ",
+              epochs, ")");
+}
+
 RunEvent Run::State::finish() {
   done = true;
   RunEvent out = event(RunEvent::Kind::done);
   out.metric = std::isfinite(best) ? best : std::numeric_limits<double>::quiet_NaN();
   out.seconds_left = 0;
-  out.text = text("done: ", out.step, " steps in ", format_duration(trained_seconds), " of training");
+  out.text = text("done: ", out.step, " steps in ", format_duration(trained_seconds), " of training", early_end());
   if (std::isfinite(best)) {
     const std::string name = session->task().evaluator()->finish().front().name;
     out.text += text(", best ", name, " ", format_double(std::round(best * 1e4) / 1e4));

@@ -132,8 +132,9 @@ std::string read_header(const std::string& path, CheckedReader& reader) {
         reader.size());
   uint64_t length = 0;
   reader.read(&length, sizeof length);
-  check(length <= kSafetensorsHeaderLimit, MOE_ERR_DATA, path, ": expected a safetensors header of at most ",
-        kSafetensorsHeaderLimit, " bytes, got ", length);
+  check(length <= kSafetensorsHeaderLimit, MOE_ERR_DATA, path,
+        ": expected a safetensors file (a checkpoint), got a file of another kind: its header would have ", length,
+        " bytes, more than ", kSafetensorsHeaderLimit);
   check(length <= reader.size() - 8, MOE_ERR_DATA, path, ": expected a safetensors header of ", length,
         " bytes, got a file with ", reader.size() - 8, " after the length: the file is cut short, or is none");
   std::string json(length, '\0');

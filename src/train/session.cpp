@@ -334,7 +334,16 @@ at::Tensor Session::preview() {
   return task_->preview(predict_one(*request));
 }
 
+// Labels are positions in data.classes.
+static void check_classes(const Config& config, const Loader& loader) {
+  const std::vector<std::string> ours = config.texts("data.classes"), theirs = loader.source().class_names();
+  check(ours.empty() || theirs.empty() || ours == theirs, MOE_ERR_INVALID_ARGUMENT,
+        "evaluate: data.classes: expected those of the model, [", join(ours, ", "), "], got data of [",
+        join(theirs, ", "), "]; data.class_map gives types of the labels other names");
+}
+
 std::vector<Metric> Session::evaluate(Loader& loader) {
+  check_classes(config_, loader);
   const ForgetRouting forget{routing_};
   const Ema::Swap averaged(ema_.get());
   const std::unique_ptr<Evaluator> evaluator = task_->evaluator();

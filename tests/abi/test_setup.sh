@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What scripts/setup says where it cannot go on: each time one line and status 1. The programs it asks (dpkg-query, id, df, uname)
-# are stubs, so nothing is installed or downloaded.
+# What scripts/setup says where it cannot go on: each time one line and status 1; and that it goes on without what tests alone
+# need. The programs it asks (dpkg-query, id, df, uname, python3) are stubs, so nothing is installed or downloaded.
 #   test_setup.sh SETUP
 set -uo pipefail
 setup=$(realpath "$1")
@@ -27,8 +27,18 @@ refuses() {
   failures=$((failures + 1))
 }
 
+# goes_on TEXT PROGRAM: where python3 answers as PROGRAM does, setup says TEXT and is ready in the end.
+goes_on() {
+  ln -sf "$(type -P "$2")" "$work/bin/python3"
+  env -i HOME="$work" PATH="$work/bin" MOE_TORCH_DIR=/opt/torch "$bash" "$setup" >"$work/out" 2>&1 &&
+    grep -qxF "setup: $1" "$work/out" && [ "$(tail -n 1 "$work/out")" = "setup: ready" ] && return
+  echo "FAILED: expected status 0 and \"setup: $1\", got:"
+  sed 's/^/  /' "$work/out"
+  failures=$((failures + 1))
+}
+
 bash=$(command -v bash)
-for name in bash sh dirname grep mkdir awk env; do ln -s "$(command -v "$name")" "$work/bin/$name"; done
+for name in bash sh dirname grep mkdir awk env rm; do ln -s "$(command -v "$name")" "$work/bin/$name"; done
 
 stub dpkg-query "install ok not-installed"
 refuses "needs Debian's apt-get to install: build-essential cmake"
@@ -44,6 +54,9 @@ stub uname x86_64
 refuses "cannot write to /dev/null/cache; set MOE_CACHE to a folder with 3000 MB free" MOE_CACHE=/dev/null/cache
 stub df $'Filesystem MB Used Available\na b c 17'
 refuses "needs 3000 MB free in $work/cache, has 17 MB; set MOE_CACHE to another folder" MOE_CACHE="$work/cache"
+
+goes_on "NumPy 2.4.6, for tests: left out, its wheel is for CPython 3.11" true
+goes_on "NumPy 2.4.6, for tests: left out, pip could not fetch it" false
 
 [ "$failures" = 0 ] && echo "all checks passed"
 exit $((failures > 0))

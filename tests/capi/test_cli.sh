@@ -327,6 +327,12 @@ PYTHON
   expect 0 "$moe" watch watched --interval 1
   prints '^step 12 ' watch
   wait
+  "$moe" train tiny.yml train.epochs=400 --run halted >/dev/null 2>&1 </dev/null &
+  for _ in $(seq 600); do [ -s halted/metrics.jsonl ] && break || sleep 0.05; done
+  kill -INT $!
+  wait $! || true
+  expect 0 "$moe" watch halted --interval 1
+  prints '^stopped; it goes on with: moe train --resume halted$' watch
   refuse 1 'nowhere/metrics.jsonl: expected the metrics of a run' "$moe" watch nowhere
   refuse 2 'expected one run folder' "$moe" watch
 }

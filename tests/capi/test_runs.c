@@ -227,6 +227,15 @@ static void folders_and_modes(void** state) {
   moe_config* other = NULL;
   OK(moe_config_clone(config, &other));
   OK(moe_config_set(other, "model.hidden", "64"));
+  OK(moe_run_open(other, path, NULL, &run)); /* nothing was trained yet */
+  moe_run_close(run);
+  OK(moe_run_open(config, path, NULL, &run));
+  moe_run_event event = MOE_RUN_EVENT_INIT;
+  OK(moe_run_next(run, &event));
+  OK(moe_run_request_stop(run));
+  assert_int_equal(moe_run_next(run, &event), MOE_ERR_CANCELLED); /* with a checkpoint */
+  moe_run_close(run);
+  run = NULL;
   FAILS(MOE_ERR_CONFIG, "model.hidden", moe_run_open(other, path, NULL, &run));
   moe_config_free(other);
   CHECK(run == NULL && second == NULL);

@@ -268,6 +268,10 @@ static void test_class_without_objects(void**) {
   };
   CHECK(warnings("train") == 1);
   CHECK(warnings("val") == 0);
+  std::string lines;  // the misspelt one and the types that are thereby left out
+  for (const Note& note : set.open("train", {{"data.classes", "[cars]"}})->take_notes()) lines += note.line + "\n";
+  CHECK(lines.find("; left out, as no class: Car ") != std::string::npos);
+  CHECK(lines.find("data.class_map use, did you mean \"Car\"?") != std::string::npos);
 }
 
 static void test_subset(void**) {

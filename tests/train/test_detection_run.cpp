@@ -105,6 +105,20 @@ static void test_classes_come_from_the_file(void**) {
   CHECK(Session::open(runs / "run", Log())->config().integers("data.category_ids") == std::vector<int64_t>({3, 90}));
 }
 
+// Labels are positions: with another order of classes every number would be of another class.
+static void test_classes_of_an_evaluation(void**) {
+  const CocoSet set({{40, 50}, {30, 60}, {64, 64}});
+  const Config config = set.config({{"data.classes", "[car, person]"}});
+  Session session(config, Log());
+  for (const char* classes : {"[person, car]", "[car]"}) {
+    Loader other = val_loader(set.config({{"data.classes", classes}}));
+    CHECK_ERROR(MOE_ERR_INVALID_ARGUMENT, "data.classes: expected those of the model, [car, person], got data of [",
+                session.evaluate(other));
+  }
+  Loader same = val_loader(config);
+  session.evaluate(same);
+}
+
 // The files hold what was compared: evaluated again they give every number to the last bit.
 static void test_saved_evaluation(void**) {
   const CocoSet set({{40, 50}, {30, 60}, {64, 64}});
@@ -309,7 +323,8 @@ static void test_vehicles_train_as_coco(void**) {
 int main() {
   at::set_num_threads(2);
   const CMUnitTest tests[] = {cmocka_unit_test(test_classes_come_from_the_file),
-                              cmocka_unit_test(test_saved_evaluation),
+                              cmocka_unit_test(test_classes_of_an_evaluation),
+      cmocka_unit_test(test_saved_evaluation),
                               cmocka_unit_test(test_slices),
                               cmocka_unit_test(test_pictures_of_odd_sizes),
                               cmocka_unit_test(test_a_picture_of_400_million_pixels),

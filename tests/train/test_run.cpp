@@ -135,10 +135,22 @@ static void test_folder_and_settings_are_guarded(void**) {
   CHECK_ERROR(MOE_ERR_STATE, "in use", Run(&config, path, RunMode::automatic, Log()));
   CHECK_ERROR(MOE_ERR_STATE, "expected a folder without a run", Run(&config, path, RunMode::fresh, Log()));
   const Config other = settings({{"model.queries", "21"}, {"train.epochs", "3"}});
+  CHECK_ERROR(MOE_ERR_STATE, "in use", Run(&other, path, RunMode::automatic, Log()));
+  drain(run);
   CHECK_ERROR(MOE_ERR_CONFIG, "model.queries: the run was made with 20, got 21",
               Run(&other, path, RunMode::automatic, Log()));
   write_file_atomic(folder / "file", "x");
   CHECK_ERROR(MOE_ERR_IO, "file", Run(&config, folder / "file", RunMode::fresh, Log()));
+}
+
+// Until the first checkpoint nothing is lost: a wrong setting is corrected in the same folder.
+static void test_a_run_that_has_not_begun_takes_other_settings(void**) {
+  TemporaryFolder folder;
+  const Config config = settings(), other = settings({{"model.queries", "21"}});
+  { Run(&config, folder / "run", RunMode::fresh, Log()); }
+  Run run(&other, folder / "run", RunMode::automatic, Log());
+  drain(run);
+  CHECK(Config::load(folder / "run/config.yml", task_schema).integer("model.queries") == 21);
 }
 
 static void test_more_epochs_go_on(void**) {
@@ -342,10 +354,12 @@ static void test_early_stop_and_limits(void**) {
   Run limited(&steps, folder / "limited", RunMode::fresh, Log());
   drain(limited);
   CHECK(limited.session().steps() == 4);
+  CHECK(read_file(folder / "limited/train.log").find(" of training (train.max_steps), best AP") != std::string::npos);
   const Config patient = settings({{"train.epochs", "6"}, {"train.early_stop", "1"}, {"optimizer.lr", "1e-12"}});
   Run early(&patient, folder / "early", RunMode::fresh, Log());
   drain(early);
   CHECK(early.session().steps() < 18);
+  CHECK(read_file(folder / "early/train.log").find(" of training (train.early_stop 1, in epoch ") != std::string::npos);
 }
 
 int main() {
@@ -362,7 +376,8 @@ int main() {
                               cmocka_unit_test(test_stop_and_resume_to_the_bit),
                               cmocka_unit_test(test_broken_newest_checkpoint_is_passed_over),
                               cmocka_unit_test(test_folder_and_settings_are_guarded),
-                              cmocka_unit_test(test_more_epochs_go_on),
+                              cmocka_unit_test(test_a_run_that_has_not_begun_takes_other_settings),
+      cmocka_unit_test(test_more_epochs_go_on),
                               cmocka_unit_test(test_full_disk_keeps_older_checkpoints),
                               cmocka_unit_test(test_full_disk_of_the_log),
                               cmocka_unit_test(test_another_thread_count_is_told),

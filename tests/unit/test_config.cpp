@@ -133,7 +133,7 @@ static void deep_nesting_is_refused(void**) {
   for (const int depth : {40, 2000, 200000}) {
     CHECK_ERROR(MOE_ERR_PARSE, "toy.yml", toy("name: " + std::string(static_cast<size_t>(depth), '[')));
   }
-  CHECK_ERROR(MOE_ERR_PARSE, "expected at most", toy("name: " + std::string(2 << 20, 'a')));
+  CHECK_ERROR(MOE_ERR_PARSE, "expected settings in YAML of at most", toy("name: " + std::string(2 << 20, 'a')));
 }
 
 static void names_of_the_user_keep_their_order(void**) {

@@ -251,9 +251,19 @@ static int run(const command* self, int argc, char** argv) {
   if (count < 1) return fail_usage(self, "expected run folders or checkpoints");
   row* rows = calloc((size_t)count, sizeof *rows);
   if (!rows) return fail_text("out of memory");
-  for (int i = 0; code < 0 && i < count; ++i) code = read_row(argv[1 + i], &rows[i]);
-  if (code < 0) print_table(rows, count, json);
-  for (int i = 0; i < count; ++i) free_row(&rows[i]);
+  int good = 0; /* one that cannot be read is told of and left out */
+  for (int i = 0; i < count; ++i) {
+    const int failed = read_row(argv[1 + i], &rows[good]);
+    if (failed < 0) {
+      ++good;
+    } else {
+      code = failed;
+      free_row(&rows[good]);
+      memset(&rows[good], 0, sizeof *rows);
+    }
+  }
+  if (good > 0) print_table(rows, good, json);
+  for (int i = 0; i < good; ++i) free_row(&rows[i]);
   free(rows);
   return code < 0 ? EXIT_OK : code;
 }
@@ -267,6 +277,7 @@ const command command_table = {
     "training, and of the mixture layers in the last epoch before the checkpoint: layers x experts, the least\n"
     "and the largest share of an expert, and means over the layers of the entropy of a token's distribution and of\n"
     "the mean distribution (1: all experts alike), and of the normalised mutual information of class and expert.\n\n"
+    "A run that cannot be read is left out, with a line and exit code 1.\n\n"
     "  --json  an array of objects in place of the table, with all metrics\n\n"
     "  moe table runs/a runs/dense\n",
     run};

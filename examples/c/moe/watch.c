@@ -113,8 +113,10 @@ static int read_history(const char* path, history* h) {
   return code;
 }
 
-/* A finished run says so in the last line of its log. */
-static bool is_done(const char* folder) {
+typedef enum run_state { RUN_GOES, RUN_DONE, RUN_STOPPED } run_state;
+
+/* A run that has ended says so in the last line of its log. */
+static run_state read_state(const char* folder) {
   char* path = format_text("%s/train.log", folder);
   FILE* file = path ? fopen(path, "r") : NULL;
   char tail[1024] = "";
@@ -125,7 +127,8 @@ static bool is_done(const char* folder) {
   const char* last = strrchr(tail, '\n');
   if (file) fclose(file);
   free(path);
-  return strstr(last ? last : tail, " done: ") != NULL;
+  if (!last) last = tail;
+  return strstr(last, " done: ") ? RUN_DONE : strstr(last, " stopped at step ") ? RUN_STOPPED : RUN_GOES;
 }
 
 /* -------------------------------------------------------------------------------------------------------------
@@ -235,11 +238,14 @@ static int run(const command* self, int argc, char** argv) {
   char* metrics = format_text("%s/metrics.jsonl", argv[1]);
   if (!metrics) return fail_text("out of memory");
   size_t seen = 0;
+  run_state state = RUN_GOES;
   for (bool last = false; code < 0 && !last;) {
-    last = once || is_done(argv[1]); /* before looking: what came until then is in the files */
+    state = read_state(argv[1]); /* before looking: what came until then is in the files */
+    last = once || state != RUN_GOES;
     code = look(metrics, picture, &seen);
     if (code < 0 && !last) sleep((unsigned)interval);
   }
+  if (code < 0 && state == RUN_STOPPED) printf("stopped; it goes on with: moe train --resume %s\n", argv[1]);
   free(metrics);
   return code < 0 ? EXIT_OK : code;
 }
@@ -248,7 +254,7 @@ const command command_watch = {
     "watch", "how a run goes, while it goes",
     "usage: moe watch RUN [--interval S] [--plot FILE.svg] [--once]\n\n"
     "Prints step, loss, speed, entropy of the routers (0 certain, 1 undecided), last and best metric each time that\n"
-    "the run has got further, until it is done. It reads the run folder alone: the training is another process.\n\n"
+    "the run has got further, until it is done or stopped. It reads the run folder alone: the training is another process.\n\n"
     "  --interval S  seconds between two looks (10)\n"
     "  --plot FILE   also draws loss, metric, speed and entropy over the steps, as SVG\n"
     "  --once        looks once\n\n"

@@ -222,6 +222,9 @@ Options read_options(const Config& config) {
       config.boolean("train.checkpoint_activations");
   const std::vector<int64_t> size = config.integers("data.size");
   if (size.size() != 2) config.fail_at("data.size", text("expected [height, width], got ", size.size(), " numbers"));
+  if (size[0] < 32 || size[1] < 32) {
+    config.fail_at("data.size", text("expected sides of 32 pixels or more, got ", size[0], " x ", size[1]));
+  }
   out.height = size[0];
   out.width = size[1];
   out.seed = static_cast<uint64_t>(config.integer("seed"));

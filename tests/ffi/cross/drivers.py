@@ -78,11 +78,12 @@ class Driver:
 
     def absent(self):
         """Why this language cannot be tried here, or None."""
-        reason = self.tool and tool_absent(*self.tool)
-        return reason or (None if self.file.exists() else f"no {self.file}")
+        return self.tool and tool_absent(*self.tool)
 
     def prepare(self, tree):
         """Builds the driver; returns an error in words, or None."""
+        if not self.file.exists():
+            return f"expected the driver {self.file}, found none"
         if not self.build:
             return None
         code, _, error = tree.run(self.build, self.folder, limit=900)

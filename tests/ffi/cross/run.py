@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Trains the same settings through the training drivers of C and of another language and compares the digests they print. Exit
-code 77: the language's toolchain or source is absent.
+code 77: the language's toolchain is absent.
 
   run.py SOURCE_FOLDER BUILD_FOLDER LANGUAGE
 """

@@ -4,7 +4,7 @@
     run.py [--torch | --numpy FOLDER] MODULE ...
 
 --torch: with a Python that has PyTorch: this one, or that of the virtual environment MOE_PEERS (~/.cache/moe-peers).
---numpy: with the NumPy of that folder, 2.1 or newer.
+--numpy: with the NumPy of that folder, 2.1 or newer and for CPython 3.11.
 """
 import importlib.util
 import os
@@ -33,11 +33,10 @@ def use_torch():
 def use_numpy(folder):
     if not os.path.isdir(folder):
         skip(f"DLPack 1.x was NOT tried with NumPy: no {folder} (scripts/setup puts it there)")
-    try:
-        sys.path.insert(0, folder)
-        import numpy
-    except ImportError as error:  # its wheel is for another Python
-        skip(f"DLPack 1.x was NOT tried with NumPy: {str(error).strip().splitlines()[0]}")
+    if sys.version_info[:2] != (3, 11):
+        skip(f"DLPack 1.x was NOT tried with NumPy: {folder} is for CPython 3.11, this is {sys.version.split()[0]}")
+    sys.path.insert(0, folder)
+    import numpy
     assert tuple(map(int, numpy.__version__.split(".")[:2])) >= (2, 1), numpy.__version__
 
 

@@ -11,6 +11,8 @@ from support import TestCase, tiny_arrays, tiny_config
 import moe
 from moe import dlpack
 
+READ_ONLY, IS_COPIED = 1, 2  # DLPack's flags
+
 
 class Producer:
     """A tensor of 6 floats behind __dlpack__, which counts how often its deleter runs."""
@@ -71,6 +73,16 @@ class IntoBatches(TestCase):
         else:
             self.batch.bind("x", array)
             self.assertTrue(np.shares_memory(self.batch["x"], array))
+
+    def test_flags_are_accepted(self):
+        """Batches only read: memory that must not be written, or is a copy, is as good as another."""
+        for flags in (READ_ONLY, IS_COPIED, READ_ONLY | IS_COPIED):
+            with self.subTest(flags=flags):
+                producer = Producer(flags=flags)
+                self.batch.bind("x", producer)
+                self.assertEqual(self.batch["x"].ctypes.data, ctypes.addressof(producer.values))
+                self.batch.clear()
+                self.assertEqual(producer.deleted, 1)
 
     def test_numpy_arrays_live_as_long_as_the_binding(self):
         array = np.arange(6.0)
@@ -152,6 +164,17 @@ class OutOfBatches(TestCase):
         self.batch.close()
         np.testing.assert_array_equal(array, np.arange(12, dtype=np.float32).reshape(3, 4))
         self.assertFalse(array.flags.writeable)
+
+    def test_flags_tell_of_shared_memory_that_must_not_be_written(self):
+        """Also where its producer may write it, or had made a copy."""
+        producers = {"writable": Producer(), "read_only": Producer(flags=READ_ONLY), "copied": Producer(flags=IS_COPIED)}
+        for name, producer in producers.items():
+            self.batch.bind(name, producer)
+        for name in self.batch:
+            with self.subTest(name):
+                capsule = self.batch.tensor(name).__dlpack__(max_version=(1, 0))
+                address = dlpack._capsule_pointer(id(capsule), b"dltensor_versioned")
+                self.assertEqual(dlpack.DLManagedTensorVersioned.from_address(address).flags, READ_ONLY)
 
     def test_wrapped_exports_go_away(self):
         for i in range(3):

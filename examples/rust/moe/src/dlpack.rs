@@ -153,3 +153,21 @@ unsafe fn elements(values: *const i64, count: i32) -> Vec<usize> {
     // SAFETY: the caller's promise.
     (0..count as usize).map(|index| unsafe { *values.add(index) as usize }).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lent_array_is_shared_and_not_to_be_written() {
+        let array = ndarray::array![1.0_f32, 2.0];
+        let values = array.as_ptr();
+        let lent = lend(array);
+        // SAFETY: `lent` is a tensor of lend(), alive until it is released here.
+        unsafe {
+            let managed = &*lent.cast::<ManagedTensor>();
+            assert_eq!((managed.flags, managed.tensor.data.cast_const().cast()), (READ_ONLY, values));
+            release(lent);
+        }
+    }
+}

@@ -44,7 +44,8 @@ install(DIRECTORY configs DESTINATION ${CMAKE_INSTALL_DATADIR}/moe COMPONENT moe
 install(FILES README.md CHANGELOG.md LICENSE DESTINATION ${MOE_DOCDIR} COMPONENT moe)
 install(FILES cmake/copyright DESTINATION ${MOE_DOCDIR} COMPONENT moe)
 install(DIRECTORY docs examples DESTINATION ${MOE_DOCDIR} COMPONENT moe
-  PATTERN CMakeLists.txt EXCLUDE PATTERN target EXCLUDE PATTERN __pycache__ EXCLUDE)
+  PATTERN CMakeLists.txt EXCLUDE PATTERN target EXCLUDE PATTERN __pycache__ EXCLUDE PATTERN "*.egg-info" EXCLUDE
+  REGEX "examples/python/build$" EXCLUDE)
 
 # LibTorch is whatever libmoe needs from the folders of its wheel or zip. What every Linux has (libc, libstdc++, libgcc) is in neither set.
 set(debian_libraries "^lib(yaml-cpp|turbojpeg|png16|z)\\.so")

@@ -76,8 +76,8 @@ extern "C" {
 #define MOE_API __attribute__((visibility("default")))
 #endif
 
-/* Put in front of a function that a later version will drop: MOE_DEPRECATED("0.4: use moe_x()") MOE_API ... A program that
- * defines MOE_NO_DEPRECATED before it includes this header is not warned. */
+/* Put in front of a function that a later version will drop: MOE_DEPRECATED("0.4: use moe_x()") MOE_API ... A program can ask
+ * not to be warned (docs/abi.md). */
 #if defined(__GNUC__) && !defined(MOE_NO_DEPRECATED)
 #define MOE_DEPRECATED(text) __attribute__((deprecated(text)))
 #else
@@ -451,8 +451,8 @@ typedef struct moe_metric {
 } moe_metric;
 
 /* Evaluates over one epoch of a "val" loader, with the official rules of the task's metric. capacity and count in elements; a
- * size query, or too small a capacity, returns before any work is done. Errors: as predict and moe_loader_next;
- * MOE_ERR_UNSUPPORTED (a loader without what the metric needs, such as "train"), MOE_ERR_CANCELLED. Since 0.1 */
+ * size query, or too small a capacity, returns before any work is done. Errors: as predict and moe_loader_next; MOE_ERR_CANCELLED,
+ * MOE_ERR_INVALID_ARGUMENT (data.classes of the loader differ), MOE_ERR_UNSUPPORTED (a split that lacks what it needs). Since 0.1 */
 MOE_API moe_status moe_session_evaluate(moe_session *session, moe_loader *loader, moe_metric *metrics, size_t capacity, size_t *count);
 
 /* Evaluates a file of detections against a file of annotations, both in COCO's JSON (boxes): whatever program made them. The twelve
@@ -618,8 +618,8 @@ typedef struct moe_run_options {
 } moe_run_options;
 #define MOE_RUN_OPTIONS_INIT {sizeof(moe_run_options), 0, NULL, NULL}
 
-/* Makes or resumes the run in folder `dir`. With an existing run the config must be the one it was made with, except for keys
- * that do not change the result so far (length, early stop, log, checkpoint and evaluation intervals, workers, cache,
+/* Makes or resumes the run in folder `dir`. From its first checkpoint on the config must be the one it was made with, except for
+ * keys that do not change the result so far (length, early stop, log, checkpoint and evaluation intervals, workers, cache,
  * data.max_broken); the message names the first that differs. Relative paths, also the config's, are taken from the folder that
  * the process is in and must go on to be right. options: NULL for the defaults. Errors: MOE_ERR_STATE (folder in use, with logs or
  * checkpoints of something else, or against `mode`), MOE_ERR_CONFIG, MOE_ERR_IO, and those of session and loader. Since 0.1 */

@@ -46,7 +46,8 @@ inline void check(moe_status status) {
 }
 
 // Throws MOE_ERR_VERSION unless the loaded library speaks this header's binary interface and is no older than the
-// header. The first call of a program asks by itself.
+// header. Constructors and free functions call it until it has
+// passed once.
 inline void check_library() {
   const auto text = [](std::int32_t version) {
     return std::to_string(version / 10000) + "." + std::to_string(version / 100 % 100) + "." +

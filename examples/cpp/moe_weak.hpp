@@ -1,6 +1,6 @@
-// The functions of moe.h as weak symbols: a program starts with an older library that lacks some of them, and
-// check_library() tells. Those of versions and errors stay strong, so that linkers keep the library. Programs include
-// moe.hpp.
+// The functions of moe.h as weak symbols, so that a program starts with an older library that lacks some of them and
+// check_library() throws. A direct call of an absent function crashes: call check_library() first. The functions of
+// versions and errors stay strong, so that a linker's --as-needed keeps the library. Programs include moe.hpp.
 #pragma once
 
 #include <moe.h>

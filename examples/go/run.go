@@ -41,8 +41,8 @@ type RunOptions struct {
 	Log  LogFunc // warnings and notes; nil: only into train.log
 }
 
-// OpenRun makes or resumes the run in a folder. With an existing run the config must be the one it was made with, except for keys
-// that do not change the result so far.
+// OpenRun makes or resumes the run in a folder. From its first checkpoint on the config must be the one it was made with, except
+// for keys that do not change the result so far.
 func OpenRun(config *Config, dir string, options RunOptions) (*Run, error) {
 	log := newLogger(options.Log)
 	o := C.moe_run_options{struct_size: C.sizeof_moe_run_options, mode: C.int32_t(options.Mode)}

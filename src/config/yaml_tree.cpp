@@ -185,8 +185,9 @@ static size_t utf8_length(std::string_view text) {
 // yaml-cpp guesses UTF-16 from zero bytes and replaces bad UTF-8 silently; both end here.
 static void check_text(std::string_view text, const std::string& name) {
   if (text.size() > max_bytes) {
-    throw Error(MOE_ERR_PARSE, {name, 0, 0}, moe::text("expected settings in YAML of at most ", max_bytes, " bytes, got ", text.size(),
-                                                         "; a checkpoint is no settings file"));
+    throw Error(MOE_ERR_PARSE, {name, 0, 0},
+                moe::text("expected settings in YAML of at most ", max_bytes, " bytes, got ", text.size(),
+                          "; a checkpoint is no settings file"));
   }
   int line = 1;
   for (size_t i = 0; i < text.size();) {

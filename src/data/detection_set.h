@@ -36,7 +36,7 @@ struct DetectionSet {
   std::vector<PictureRecord> pictures;
   std::vector<Note> notes;
   std::set<std::string> left_out = {};          // of SplitPlace::excluded, those that the split has
-  std::map<std::string, int64_t> dropped = {};  // objects of types that are no class, by type
+  std::map<std::string, int64_t> dropped = {};  // DAIR: objects of types that are no class, by type
 };
 
 // Where a split lies. Relative names are relative to the root.

@@ -70,7 +70,8 @@ static std::string counts_text(const std::map<std::string, int64_t>& counts) {
   return join(parts, ", ");
 }
 
-// "data, train: 2029 pictures, 17518 objects (car 9120, truck 12), 3 ignored regions; no class: tram 4", and a warning
+// "data, train: 2029 pictures, 17518 objects (car 9120, truck 12), 3 ignored regions; left out, as no class: tram 4",
+// and a warning
 // of every class that nothing can teach: the name may be misspelt.
 static void add_summary(DetectionSet& set, const std::string& split) {
   std::vector<int64_t> counts(set.classes.size());
@@ -84,17 +85,17 @@ static void add_summary(DetectionSet& set, const std::string& split) {
   }
   std::vector<std::string> parts;
   for (size_t i = 0; i < counts.size(); ++i) parts.push_back(text(set.classes[i], " ", counts[i]));
-  set.notes.push_back({MOE_LOG_INFO, text("data, ", split, ": ", set.pictures.size(), " pictures, ", targets,
-                                          " objects (", join(parts, ", "), "), ", ignored, " ignored regions",
-                                          set.dropped.empty() ? "" : "; left out, as no class: ",
-                                          counts_text(set.dropped))});
+  set.notes.push_back(
+      {MOE_LOG_INFO, text("data, ", split, ": ", set.pictures.size(), " pictures, ", targets, " objects (",
+                          join(parts, ", "), "), ", ignored, " ignored regions",
+                          set.dropped.empty() ? "" : "; left out, as no class: ", counts_text(set.dropped))});
   std::vector<std::string> others;
   for (const auto& [name, count] : set.dropped) others.push_back(name);
   for (size_t i = 0; split == "train" && i < counts.size(); ++i) {
     if (counts[i] > 0) continue;
     set.notes.push_back({MOE_LOG_WARNING, text("data.classes: no training picture holds ", quote(set.classes[i]),
                                                "; expected a name that the labels or data.class_map use",
-                                               did_you_mean(lower(set.classes[i]), others))});
+                                               did_you_mean(set.classes[i], others))});
   }
 }
 

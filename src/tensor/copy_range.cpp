@@ -18,8 +18,8 @@ namespace moe {
 
 namespace {
 
-constexpr int64_t grain = 131072;      // values a part
-constexpr int64_t streamed = 2097152;  // values, 8 MiB, from which the copy would not stay in the caches anyway
+constexpr int64_t grain = 131072;         // values a part
+constexpr int64_t stream_from = 2097152;  // values, 8 MiB: from here on faster past the caches (bench/abi.cpp)
 constexpr int lanes = 16;
 
 struct Extremes {
@@ -74,7 +74,7 @@ MOE_MULTIVERSION void copy_part(const float* from, float* to, int64_t n, bool st
 std::optional<ValueRange> copy_with_range(const float* from, float* to, int64_t n) {
   if (n == 0) return std::nullopt;
   const int64_t parts = (n + grain - 1) / grain;
-  const bool stream = n >= streamed && reinterpret_cast<uintptr_t>(to) % 16 == 0;
+  const bool stream = n >= stream_from && reinterpret_cast<uintptr_t>(to) % 16 == 0;
   std::vector<Extremes> found(static_cast<size_t>(parts));
   at::parallel_for(0, parts, 1, [&](int64_t begin, int64_t end) {
     for (int64_t part = begin; part < end; ++part) {

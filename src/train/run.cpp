@@ -113,9 +113,6 @@ static Config run_config(const Config* config, const std::string& folder, RunMod
   if (there && !config) return Config::load(join_path(folder, "config.yml"), task_schema);
   Config given = *config;
   fill_classes(given);
-  if (there && RunFolder::holds_checkpoint(folder)) {
-    check_same_settings(folder, Config::load(join_path(folder, "config.yml"), task_schema), given);
-  }
   return given;
 }
 
@@ -127,6 +124,10 @@ Run::Run(const Config* config, const std::string& folder, RunMode mode, Log log)
     log_line(log, level, line);
   };
   try {
+    // Until the first checkpoint nothing is lost by other settings.
+    if (config && !s.folder.checkpoint_steps().empty()) {
+      check_same_settings(folder, Config::load(s.folder.file("config.yml"), task_schema), s.config);
+    }
     if (!s.try_resume()) s.start();
     write_file_atomic(s.folder.file("config.yml"), s.config.dump(false));
   } catch (...) {
@@ -393,10 +394,8 @@ RunEvent Run::State::checkpoint() {
 std::string Run::State::early_end() const {
   if (epoch >= epochs || session->steps() >= epochs * steps_per_epoch) return "";
   if (session->steps() >= total_steps) return " (train.max_steps)";
-  const bool late = time_is_up();
-  const std::string key = late ? "train.max_minutes " : "train.early_stop ";
-  return text(" (", key, config.get(late ? "train.max_minutes" : "train.early_stop"), ", in epoch ", epoch + 1, " of ",
-              epochs, ")");
+  const std::string key = time_is_up() ? "train.max_minutes" : "train.early_stop";
+  return text(" (", key, " ", config.get(key), ", in epoch ", epoch + 1, " of ", epochs, ")");
 }
 
 RunEvent Run::State::finish() {

@@ -45,14 +45,6 @@ bool RunFolder::holds_run(const std::string& path) {
   return exists(join_path(path, "config.yml"));
 }
 
-bool RunFolder::holds_checkpoint(const std::string& path) {
-  const std::string folder = join_path(path, "checkpoints");
-  const std::vector<std::string> names = is_directory(folder) ? list_directory(folder) : std::vector<std::string>();
-  return std::any_of(names.begin(), names.end(), [](const std::string& name) {
-    return name.starts_with(checkpoint_prefix) && name.ends_with(checkpoint_suffix);
-  });
-}
-
 void RunFolder::remove_empty() const noexcept {
   if (holds_run(path_)) return;
   for (const std::string& name : made_) std::remove(name.c_str());  // a folder goes only when it is empty

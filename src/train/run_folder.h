@@ -20,8 +20,7 @@ class RunFolder {
   // checkpoints that are not of a run.
   explicit RunFolder(const std::string& path);
 
-  static bool holds_run(const std::string& path);         // config.yml is there
-  static bool holds_checkpoint(const std::string& path);  // a run that has got so far
+  static bool holds_run(const std::string& path);  // config.yml is there
 
   const std::string& path() const { return path_; }
   std::string file(const std::string& name) const { return join_path(path_, name); }

@@ -302,7 +302,8 @@ assert table[0]["metrics"] == evaluated["metrics"] and table[0]["samples_per_sec
 assert table[0]["parameters"] > table[0]["active_parameters"] > 0 and table[0]["flop"] > 0
 PYTHON
   refuse 2 'expected run folders' "$moe" table
-  refuse 1 'nowhere' "$moe" table runs/tiny-0001 nowhere
+  refuse 1 'nowhere' "$moe" table nowhere runs/tiny-0001
+  prints '^[|] tiny-0001 [|].* M [|]' table
 }
 
 # The numbers of metrics.jsonl, once, and of a run that another process is training.

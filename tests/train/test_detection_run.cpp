@@ -111,7 +111,7 @@ static void test_classes_of_an_evaluation(void**) {
   const Config config = set.config({{"data.classes", "[car, person]"}});
   Session session(config, Log());
   for (const char* classes : {"[person, car]", "[car]"}) {
-    Loader other = val_loader(set.config({{"data.classes", classes}}));
+    Loader other = val_loader(set.config({{"data.classes", classes}, {"data.unknown_types", "drop"}}));
     CHECK_ERROR(MOE_ERR_INVALID_ARGUMENT, "data.classes: expected those of the model, [car, person], got data of [",
                 session.evaluate(other));
   }
@@ -324,7 +324,7 @@ int main() {
   at::set_num_threads(2);
   const CMUnitTest tests[] = {cmocka_unit_test(test_classes_come_from_the_file),
                               cmocka_unit_test(test_classes_of_an_evaluation),
-      cmocka_unit_test(test_saved_evaluation),
+                              cmocka_unit_test(test_saved_evaluation),
                               cmocka_unit_test(test_slices),
                               cmocka_unit_test(test_pictures_of_odd_sizes),
                               cmocka_unit_test(test_a_picture_of_400_million_pixels),

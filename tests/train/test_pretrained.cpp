@@ -184,7 +184,8 @@ static void test_half_precision_is_widened(void**) {
 static void test_what_cannot_be_exported(void**) {
   const TemporaryFolder folder;
   Session mixture(tiny::config(), {});
-  CHECK_ERROR(MOE_ERR_UNSUPPORTED, "experts or other tensors of its own (decoder.", mixture.export_weights("transformers", folder / "m"));
+  CHECK_ERROR(MOE_ERR_UNSUPPORTED, "experts or other tensors of its own (decoder.",
+              mixture.export_weights("transformers", folder / "m"));
   CHECK(!exists(folder / "m"));
   mixture.export_weights("own", folder / "mixture.safetensors");
   CHECK_ERROR(MOE_ERR_INVALID_ARGUMENT, "expected one of own, transformers, got \"transformer\", did you mean",

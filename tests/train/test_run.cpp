@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 #include <csignal>
 #include <map>
+#include <memory>
 #include <unistd.h>
 
 #include "base/files.h"
@@ -131,12 +132,13 @@ static void test_folder_and_settings_are_guarded(void**) {
   const std::string path = folder / "run";
   const Config config = settings();
   CHECK_ERROR(MOE_ERR_STATE, "expected a run to resume", Run(&config, path, RunMode::resume, Log()));
-  Run run(&config, path, RunMode::fresh, Log());
+  auto run = std::make_unique<Run>(&config, path, RunMode::fresh, Log());
   CHECK_ERROR(MOE_ERR_STATE, "in use", Run(&config, path, RunMode::automatic, Log()));
   CHECK_ERROR(MOE_ERR_STATE, "expected a folder without a run", Run(&config, path, RunMode::fresh, Log()));
   const Config other = settings({{"model.queries", "21"}, {"train.epochs", "3"}});
   CHECK_ERROR(MOE_ERR_STATE, "in use", Run(&other, path, RunMode::automatic, Log()));
-  drain(run);
+  drain(*run);
+  run.reset();
   CHECK_ERROR(MOE_ERR_CONFIG, "model.queries: the run was made with 20, got 21",
               Run(&other, path, RunMode::automatic, Log()));
   write_file_atomic(folder / "file", "x");
@@ -147,7 +149,9 @@ static void test_folder_and_settings_are_guarded(void**) {
 static void test_a_run_that_has_not_begun_takes_other_settings(void**) {
   TemporaryFolder folder;
   const Config config = settings(), other = settings({{"model.queries", "21"}});
-  { Run(&config, folder / "run", RunMode::fresh, Log()); }
+  {
+    Run(&config, folder / "run", RunMode::fresh, Log());
+  }
   Run run(&other, folder / "run", RunMode::automatic, Log());
   drain(run);
   CHECK(Config::load(folder / "run/config.yml", task_schema).integer("model.queries") == 21);
@@ -377,7 +381,7 @@ int main() {
                               cmocka_unit_test(test_broken_newest_checkpoint_is_passed_over),
                               cmocka_unit_test(test_folder_and_settings_are_guarded),
                               cmocka_unit_test(test_a_run_that_has_not_begun_takes_other_settings),
-      cmocka_unit_test(test_more_epochs_go_on),
+                              cmocka_unit_test(test_more_epochs_go_on),
                               cmocka_unit_test(test_full_disk_keeps_older_checkpoints),
                               cmocka_unit_test(test_full_disk_of_the_log),
                               cmocka_unit_test(test_another_thread_count_is_told),

@@ -347,8 +347,10 @@ static void test_wrong_checkpoints_change_nothing(void**) {
   make({{"model.hidden", "64"}})->save(folder / "other.safetensors");
   CHECK_ERROR(MOE_ERR_DATA, "the checkpoint is of another model", session->load(folder / "other.safetensors"));
   make({{"model.decoder.layers", "3"}, {"ema.decay", "0.9"}})->save(folder / "larger.safetensors");
-  CHECK_ERROR(MOE_ERR_DATA, "expected no tensor model.decoder.experts.0.dec_bbox_head.2.layers.0.bias: the checkpoint is of another model",
-              session->load(folder / "larger.safetensors"));
+  CHECK_ERROR(
+      MOE_ERR_DATA,
+      "expected no tensor model.decoder.experts.0.dec_bbox_head.2.layers.0.bias: the checkpoint is of another model",
+      session->load(folder / "larger.safetensors"));
   make({{"ema.decay", "0.9"}})->save(folder / "averaged.safetensors");
   CHECK_ERROR(MOE_ERR_DATA, "expected no tensor ema.", session->load(folder / "averaged.safetensors"));
   session->save(folder / "own.safetensors");

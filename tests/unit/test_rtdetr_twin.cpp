@@ -38,7 +38,7 @@ static void test_costs_what_the_experts_cost(void**) {
       const PartCost twin = cost(settings);
       const double ratio = static_cast<double>(twin.multiply_adds) / static_cast<double>(experts.multiply_adds);
       print_message("%s, %s shared layers: the twin costs x%.4f\n", groups, shared, ratio);
-      CHECK(std::abs(ratio - 1) < 0.01 && twin.parameters < experts.parameters);
+      CHECK(std::abs(ratio - 1) < 0.015 && twin.parameters < experts.parameters);
     }
   }
 }

@@ -254,7 +254,8 @@ const command command_watch = {
     "watch", "how a run goes, while it goes",
     "usage: moe watch RUN [--interval S] [--plot FILE.svg] [--once]\n\n"
     "Prints step, loss, speed, entropy of the routers (0 certain, 1 undecided), last and best metric each time that\n"
-    "the run has got further, until it is done or stopped. It reads the run folder alone: the training is another process.\n\n"
+    "the run has got further, until it is done or stopped. It reads the run folder alone: the training is another "
+    "process.\n\n"
     "  --interval S  seconds between two looks (10)\n"
     "  --plot FILE   also draws loss, metric, speed and entropy over the steps, as SVG\n"
     "  --once        looks once\n\n"

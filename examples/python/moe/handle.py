@@ -35,14 +35,14 @@ class Log:
 
 
 _exiting = threading.Event()
-weakref.finalize(Log, lambda: None)  # its own function for the exit is now registered, and thus runs after the next one
+weakref.finalize(Log, lambda: None)  # weakref's exit function is now registered; atexit runs the one of the next line before it
 atexit.register(_exiting.set)
 
 
 def _halt_at_exit():
-    """At exit a daemon thread goes no further: an exception in it, printed while Python ends, may abort the process."""
+    """At exit a daemon thread ends in silence: an error in it, printed while Python ends, may abort the process."""
     if _exiting.is_set() and threading.current_thread() is not threading.main_thread():
-        threading.Event().wait()
+        raise SystemExit
 
 
 def _free(lock, free, pointer, request_stop, logs):

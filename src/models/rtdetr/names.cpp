@@ -222,7 +222,8 @@ ExportedModel export_to_transformers(const Options& options, const NamedTensors&
   ExportedModel out;
   for (const auto& [name, tensor] : weights) {
     const auto parts = transformers_name(name);
-    require_counterpart(parts.has_value(), "experts or other tensors of its own (" + name + "); the format own has all");
+    require_counterpart(parts.has_value(),
+                        "experts or other tensors of its own (" + name + "); the format own has all");
     const std::vector<at::Tensor> values = tensor.chunk(static_cast<int64_t>(parts->size()), 0);
     for (size_t i = 0; i < parts->size(); ++i) out.tensors.emplace_back((*parts)[i], values[i]);
   }

@@ -64,7 +64,7 @@ expect 0 "^$digest\$" "$programs/train" tiny.yml stopped
 expect 0 '^best score in picture 0' "$programs/feed_arrays" 3
 expect 0 '^  green ' "$programs/feed_arrays" 1
 
-# A libmoe of another time lacks almost every function: a program gets an error value, not the loader's end, also where
+# With a libmoe that lacks almost every function a program gets an error value, not the loader's end, also where
 # all functions are looked up at start (LD_BIND_NOW).
 older() { # ABI VERSION
   cat >older.c <<C

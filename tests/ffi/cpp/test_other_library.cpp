@@ -1,5 +1,6 @@
 // A program whose libmoe is another one than its header's: the version functions of this program stand in front of the
-// library's. Every constructor and free function must throw MOE_ERR_VERSION, and work once the library is the right one.
+// library's. Every constructor and free function must throw MOE_ERR_VERSION, and work once the library is the right
+// one.
 #include "support.h"
 
 static std::int32_t abi = MOE_ABI, version_number = MOE_VERSION;

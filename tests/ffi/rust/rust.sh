@@ -23,7 +23,7 @@ found=$(cargo --version | cut -d ' ' -f 2)
 [ "$(printf '%s\n' "$needs" "$found" | sort -V | head -n 1)" = "$needs" ] || skip "needs Rust $needs or later, found $found"
 
 export CARGO_TARGET_DIR=$build/rust PKG_CONFIG_PATH=$build/lib/pkgconfig
-unset MOE_DIR MOE_LIB_DIR MOE_HEADER
+unset MOE_DIR MOE_LIB_DIR MOE_HEADER RUSTFLAGS CARGO_ENCODED_RUSTFLAGS LD_BIND_NOW
 cd "$source/examples/rust"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -110,8 +110,8 @@ impl RunOptions {
         self
     }
 
-    /// Makes or resumes the run in this folder. With an existing run the settings must be those it was made with, except
-    /// for keys that do not change the result so far.
+    /// Makes or resumes the run in this folder. From its first checkpoint on the settings must be those it was made with,
+    /// except for keys that do not change the result so far.
     pub fn open(self, config: &Config, folder: impl AsRef<Path>) -> Result<Run> {
         self.open_by(config.raw(), folder.as_ref())
     }

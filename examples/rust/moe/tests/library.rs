@@ -28,7 +28,7 @@ fn functions() -> impl Iterator<Item = &'static str> {
     declarations.split("pub fn ").skip(1).filter_map(|rest| rest.split('(').next())
 }
 
-/// A libmoe.so.0 of another time: of our functions it has those alone that tell its version.
+/// A libmoe.so.0 with nothing but the functions that tell its version.
 fn build_library(folder: &Path, abi: i32, version: i32) {
     let mut source =
         format!("int moe_abi_version(void) {{ return {abi}; }}\nint moe_version(void) {{ return {version}; }}\n");

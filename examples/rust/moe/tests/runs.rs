@@ -45,8 +45,11 @@ fn a_stopped_run_ends_with_the_bits_of_one_without_a_stop() {
 fn folders_are_held_against_the_mode() {
     let folder = Folder::new();
     expect_error(Run::resume(folder.path()), Status::State, "");
-    let run = Run::open(&data_config(), folder.path()).unwrap();
+    let mut run = Run::open(&data_config(), folder.path()).unwrap();
     expect_error(Run::open(&data_config(), folder.path()), Status::State, "");
+    run.next().unwrap().unwrap();
+    run.stopper().stop();
+    expect_error(run.next().unwrap(), Status::Cancelled, ""); // with a checkpoint
     drop(run);
     let new = RunOptions::new().mode(RunMode::New).open(&data_config(), folder.path());
     expect_error(new, Status::State, "");

@@ -23,7 +23,7 @@ export PKG_CONFIG_PATH=$build/lib/pkgconfig CGO_ENABLED=1
 sum=$( (echo "$build"; cat "$build/lib/pkgconfig/moe.pc" "$source/include/moe.h") | cksum | cut -d ' ' -f 1)
 export CGO_CFLAGS="-O2 -g -DMOE_TREE_SUM=$sum"
 # Waiting threads of parallel sessions give the cores back soon.
-export GOMP_SPINCOUNT=20000
+export GOMP_SPINCOUNT=1000
 
 cd "$source/examples/go"
 case $2 in
